@@ -1,0 +1,53 @@
+"""What the use cases may be told, as frozen values; `config.py` fills them from relay.toml and the environment.
+
+Leans on the core's own policies. Every limit has its default here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from relay.core.retry import RetryPolicy
+from relay.core.tokens import Lifetimes
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerSettings:
+    """public_url: the origin apps and portals reach the relay at, no slash at the end."""
+
+    public_url: str
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
+
+    @property
+    def server_endpoint(self) -> str:
+        """What answers call `server_endpoint` (protocol.md section 6)."""
+        return f"{self.public_url}/rest/"
+
+    @property
+    def host(self) -> str:
+        """The relay's host, which token answers call `domain` (protocol.md section 6)."""
+        return urlsplit(self.public_url).hostname or ""
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeSettings:
+    """Bounds of one `rest.event.call`."""
+
+    max_items: int = 5000
+    max_batch_commands: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySettings:
+    """How handlers are called: how many at once in all and of one handler, leases and the retry schedule.
+
+    sweep_s: how often the store is asked for due work that nobody announced (another process's, an expired lease).
+    """
+
+    concurrency: int = 256
+    handler_concurrency: int = 8
+    lease_s: float = 90.0
+    sweep_s: float = 1.0
+    drain_s: float = 20.0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)

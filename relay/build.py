@@ -1,0 +1,208 @@
+"""The one place where everything is wired together: `open_relay` for the commands, `Runtime` for `relay serve`.
+
+Leans on every layer. Holds no decisions of its own; tests start the same wiring.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from aiohttp import web
+
+from relay.app.applications import Applications
+from relay.app.dispatch import Dispatcher
+from relay.app.intake import Intake
+from relay.app.portal_calls import PortalCalls
+from relay.app.portals import SEALING_KEY, Portals
+from relay.app.tokens import Tokens
+from relay.clock import SystemClock, system_entropy
+from relay.config import DATABASE_FILE, MASTER_KEY_FILE, MASTER_KEY_VARIABLE, ConfigError, split_listen
+from relay.core.vault import MASTER_KEY_BYTES, Vault
+from relay.store.sql_store import open_sqlite_store
+from relay.web.admin import Admin
+from relay.web.health import Health
+from relay.web.metrics import Metrics
+from relay.web.sender import HttpSender
+from relay.web.service import Service, ServiceLimits
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from relay.config import Config
+    from relay.store.sql_store import SqlStore
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """The use cases over an open store."""
+
+    config: Config
+    store: SqlStore
+    vault: Vault
+    clock: SystemClock
+    portals: Portals
+    applications: Applications
+    tokens: Tokens
+
+
+def master_key(home: Path) -> bytes:
+    """The master key from the environment or its file. Raises ConfigError."""
+    text = os.environ.get(MASTER_KEY_VARIABLE)
+    path = home / MASTER_KEY_FILE
+    if text is None:
+        if not path.exists():
+            raise ConfigError(f"There is no relay in {home}. Make one: relay init --home {home}")
+        text = path.read_text(encoding="ascii", errors="replace")
+    try:
+        key = bytes.fromhex(text.strip())
+    except ValueError:
+        key = b""
+    if len(key) != MASTER_KEY_BYTES:
+        raise ConfigError(f"The master key ({MASTER_KEY_VARIABLE} or {path}) must be 64 hexadecimal characters.")
+    return key
+
+
+def open_relay(config: Config, *, upgrade: bool = False) -> Relay:
+    """Open the store and put the use cases over it. Raises ConfigError."""
+    vault = Vault(master_key(config.home))
+    path = config.home / DATABASE_FILE
+    if not upgrade and not path.exists():
+        raise ConfigError(f"There is no relay in {config.home}. Make one: relay init --home {config.home}")
+    store = open_sqlite_store(path, partial(vault.open, SEALING_KEY), upgrade=upgrade)
+    clock = SystemClock()
+    tokens = Tokens(store, vault, clock, system_entropy, config.issuer())
+    return Relay(
+        config=config,
+        store=store,
+        vault=vault,
+        clock=clock,
+        portals=Portals(store, vault, clock, system_entropy),
+        applications=Applications(store, vault, clock, system_entropy),
+        tokens=tokens,
+    )
+
+
+class Runtime:
+    """A running relay: both listeners and the dispatcher."""
+
+    def __init__(self, relay: Relay) -> None:
+        config, store = relay.config, relay.store
+        self._relay = relay
+        self._owner = f"{socket.gethostname()[:40]}:{os.getpid()}"
+        self.metrics = Metrics()
+        self.health = Health(store.probe)
+        delivery = config.delivery
+        self._sender = HttpSender(
+            timeout_s=delivery.timeout_s,
+            max_response_bytes=delivery.response_bytes,
+            connections=delivery.concurrency,
+        )
+        self.dispatcher = Dispatcher(
+            store,
+            self._sender,
+            relay.tokens,
+            relay.vault,
+            relay.clock,
+            system_entropy,
+            config.issuer(),
+            config.delivering(),
+            self._owner,
+            on_outcome=self.metrics.outcome,
+        )
+        intake = Intake(store, relay.vault, relay.clock, system_entropy, config.intake(), self.dispatcher.notify)
+        portal_form, app_form = config.form_limits()
+        calls = PortalCalls(relay.portals, relay.applications, relay.tokens, intake, config.intake(), portal_form)
+        limits = ServiceLimits(portal_form, app_form, config.limits.body_timeout_s)
+        self._service = Service(relay.portals, calls, relay.tokens, self.health, self.metrics, limits)
+        self._admin = Admin(self.health, self.metrics, store.counts, self._status, store.admin_password_hash)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[tuple[str, str]]:
+        """Start; yields the two addresses that are listened on; drains at the end."""
+        config = self._relay.config
+        # One process per SQLite file: whatever is leased was in the hands of a process that is gone.
+        await self._relay.store.release_leases(now_ms=self._relay.clock.now_ms() + _EVERY_LEASE_MS)
+        service = await _listen(self._service.application(), config.listen)
+        try:
+            admin = await _listen(self._admin.application(), config.admin_listen)
+        except BaseException:
+            await service.cleanup()
+            raise
+        dispatching = asyncio.create_task(self.dispatcher.run())
+        try:
+            yield _address(service), _address(admin)
+        finally:
+            self.health.draining = True
+            self.dispatcher.drain()
+            await service.cleanup()
+            await asyncio.gather(dispatching, return_exceptions=True)
+            await admin.cleanup()
+            await self._sender.close()
+            await self._relay.store.close()
+
+    async def _status(self) -> dict[str, Any]:
+        directory = await self._relay.store.directory()
+        return {
+            "portals": len(directory.portals),
+            "apps": sum(app.deleted_at is None for app in directory.apps.values()),
+            "deliveries": await self._relay.store.counts(),
+            "in_flight": self.dispatcher.in_flight,
+        }
+
+
+_EVERY_LEASE_MS = 10 * 365 * 86400 * 1000
+_BACKLOG = 1024
+
+
+async def _listen(app: web.Application, listen: str) -> web.AppRunner:
+    host, port = split_listen(listen)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=10)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise ConfigError(f"Cannot listen on {listen}: {error.strerror or error}.") from error
+    return runner
+
+
+def _address(runner: web.AppRunner) -> str:
+    host, port = runner.addresses[0][:2]
+    return f"{host}:{port}"
+
+
+def configure_logging(level: str, form: str) -> None:
+    """Structured log lines on standard error. Authlib's logger is silenced: at debug it prints tokens."""
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    for name in ("authlib", "aiohttp.access"):
+        silent = logging.getLogger(name)
+        silent.propagate = False
+        silent.handlers = [logging.NullHandler()]

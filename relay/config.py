@@ -1,0 +1,231 @@
+"""Configuration: relay.toml in the home directory, overridden by the environment, every fault reported at once.
+
+Leans on pydantic-settings. Unknown keys are refused, so that a typing error is never a silent default. Secrets are
+not configuration: the master key is a file of its own (or RELAY_MASTER_KEY).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from relay.app.portals import normalize_origin
+from relay.app.settings import DeliverySettings, IntakeSettings, IssuerSettings
+from relay.core.errors import InvalidRequest, RelayError
+from relay.core.phpform import FormLimits
+from relay.core.retry import RetryPolicy
+from relay.core.tokens import Lifetimes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONFIG_FILE = "relay.toml"
+DATABASE_FILE = "relay.db"
+MASTER_KEY_FILE = "master.key"
+DEFAULT_HOME = "relay-home"
+HOME_VARIABLE = "RELAY_HOME"
+MASTER_KEY_VARIABLE = "RELAY_MASTER_KEY"
+LANGUAGE_VARIABLE = "RELAY_LANG"
+_NOT_SETTINGS = {HOME_VARIABLE, MASTER_KEY_VARIABLE, LANGUAGE_VARIABLE}
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class ConfigError(RelayError):
+    """The configuration cannot be used; the text lists every fault."""
+
+    code = "bad_configuration"
+    status = 400
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TokensSection(_Section):
+    """Lifetimes of tokens and codes."""
+
+    access_s: Count = 3600
+    refresh_s: Count = 180 * 86400
+    code_s: Annotated[int, Field(gt=0, le=30)] = 30
+    refresh_grace_s: Annotated[int, Field(ge=0)] = 60
+
+
+class LimitsSection(_Section):
+    """Bounds of requests."""
+
+    portal_body_bytes: Count = 16 * 1024 * 1024
+    portal_fields: Count = 100_000
+    app_body_bytes: Count = 64 * 1024
+    app_fields: Count = 200
+    depth: Count = 32
+    items: Count = 5000
+    batch_commands: Count = 50
+    body_timeout_s: Seconds = 15
+
+
+class DeliverySection(_Section):
+    """How handlers are called."""
+
+    concurrency: Count = 256
+    handler_concurrency: Count = 8
+    timeout_s: Seconds = 30
+    response_bytes: Count = 64 * 1024
+    lease_s: Seconds = 90
+    sweep_s: Seconds = 1
+    drain_s: Seconds = 20
+    retry_first_s: Seconds = 2
+    retry_factor: Annotated[float, Field(ge=1)] = 2
+    retry_cap_s: Seconds = 7200
+    retry_jitter: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    retry_budget_s: Seconds = 72 * 3600
+
+
+class LogSection(_Section):
+    """The log on standard error."""
+
+    level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    format: Annotated[str, Field(pattern="^(text|json)$")] = "text"
+
+
+class Config(BaseSettings):
+    """The whole configuration. Names in the environment: RELAY_LISTEN, RELAY_DELIVERY__TIMEOUT_S and so on."""
+
+    model_config = SettingsConfigDict(env_prefix="RELAY_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    home: Path = Field(default=Path(DEFAULT_HOME), exclude=True)
+    public_url: str = ""
+    listen: str = "127.0.0.1:8080"
+    admin_listen: str = "127.0.0.1:8081"
+    tokens: TokensSection = TokensSection()
+    limits: LimitsSection = LimitsSection()
+    delivery: DeliverySection = DeliverySection()
+    log: LogSection = LogSection()
+
+    @field_validator("listen", "admin_listen")
+    @classmethod
+    def _check_listen(cls, value: str) -> str:
+        split_listen(value)
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, value: str) -> str:
+        try:
+            return normalize_origin(value) if value else ""
+        except InvalidRequest as error:
+            raise ValueError("must be an origin like https://relay.example.com, without a path") from error
+
+    @property
+    def origin(self) -> str:
+        """The public URL, or the one the service listener has on this machine."""
+        if self.public_url:
+            return self.public_url
+        host, port = split_listen(self.listen)
+        shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared, not bound
+        return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over file over default."""
+        home = Path(init_settings().get("home", DEFAULT_HOME))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, home / CONFIG_FILE)
+
+    def issuer(self) -> IssuerSettings:
+        """What the token issuer is told."""
+        return IssuerSettings(self.origin, Lifetimes(**self.tokens.model_dump()))
+
+    def intake(self) -> IntakeSettings:
+        """What the intake is told."""
+        return IntakeSettings(self.limits.items, self.limits.batch_commands)
+
+    def delivering(self) -> DeliverySettings:
+        """What the dispatcher is told."""
+        section = self.delivery
+        retry = RetryPolicy(
+            first_s=section.retry_first_s,
+            factor=section.retry_factor,
+            cap_s=section.retry_cap_s,
+            jitter=section.retry_jitter,
+            budget_s=section.retry_budget_s,
+        )
+        return DeliverySettings(
+            concurrency=section.concurrency,
+            handler_concurrency=section.handler_concurrency,
+            lease_s=section.lease_s,
+            sweep_s=section.sweep_s,
+            drain_s=section.drain_s,
+            retry=retry,
+        )
+
+    def form_limits(self) -> tuple[FormLimits, FormLimits]:
+        """Bounds of a portal's forms and of an app's."""
+        limits = self.limits
+        return (
+            FormLimits(limits.portal_body_bytes, limits.portal_fields, limits.depth),
+            FormLimits(limits.app_body_bytes, limits.app_fields, limits.depth),
+        )
+
+
+def load_config(home: Path, environment: Mapping[str, str] | None = None) -> Config:
+    """Read the configuration of a home directory. Raises ConfigError naming every fault."""
+    environment = os.environ if environment is None else environment
+    faults = _unknown_variables(environment)
+    config = None
+    try:
+        config = Config(home=home)
+    except ValidationError as error:
+        faults += [_describe(fault) for fault in error.errors()]
+    except ValueError as error:  # a TOML file that is none
+        faults.append(f"{home / CONFIG_FILE}: {error}")
+    if faults or config is None:
+        raise ConfigError("The configuration has faults:\n" + "\n".join(f"  - {fault}" for fault in faults))
+    if config.delivery.lease_s <= config.delivery.timeout_s:
+        raise ConfigError("delivery.lease_s must be longer than delivery.timeout_s, or a slow try is made twice.")
+    return config
+
+
+def split_listen(value: str) -> tuple[str, int]:
+    """`HOST:PORT` taken apart. Raises ValueError."""
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdigit() or not 0 <= int(port) < 65536:
+        raise ValueError("must be HOST:PORT, like 127.0.0.1:8080")
+    return host.strip("[]"), int(port)
+
+
+def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """RELAY_… variables that look like settings but name none."""
+    faults = []
+    for name in environment:
+        if not name.startswith("RELAY_") or name in _NOT_SETTINGS:
+            continue
+        section, _, key = name.removeprefix("RELAY_").lower().partition("__")
+        field = Config.model_fields.get(section)
+        inner = getattr(field.annotation, "model_fields", {}) if field else {}
+        if key and key not in inner:
+            faults.append(f"the environment variable {name} names no setting")
+    return faults
+
+
+def _describe(fault: Any) -> str:
+    name = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"{name}: there is no such setting"
+    return f"{name}: {fault['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,210 @@
+"""The nouns of the relay: portals, applications, keys, grants, deliveries, as frozen values.
+
+Leans on nothing. Times are unix seconds unless the name ends in `_ms`. Secrets appear here only as hashes or
+sealed bytes; the clear text of one passes through a function and is never kept in a value that is stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import md5
+from urllib.parse import urlsplit
+
+LOCAL_STATUS = "L"
+APP_STATUSES = frozenset("FDTPLS")
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """One announced portal.
+
+    url: origin as announced, `scheme://host[:port]`, no slash. licence_md5: md5 of the licence key or None.
+    window_until: until when a registration is taken. allow: extra hosts and CIDRs its handlers may be at.
+    licence_pin: hash of the BX_LICENCE seen at the first registration.
+    """
+
+    id: int
+    url: str
+    licence_md5: str | None
+    window_until: int
+    allow: tuple[str, ...]
+    client_id: str | None
+    secret_hash: bytes | None
+    secret_sealed: bytes | None
+    licence_pin: bytes | None
+    created_at: int
+    registered_at: int | None
+
+    @property
+    def member_id(self) -> str:
+        """md5 of the portal's client id (protocol.md section 2); empty while unregistered."""
+        return md5(self.client_id.encode(), usedforsecurity=False).hexdigest() if self.client_id else ""
+
+    @property
+    def host(self) -> str:
+        """The host without its port, as the portal's own DOMAIN is written."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def client_endpoint(self) -> str:
+        """Where apps call the portal's REST, with the port (protocol.md section 5)."""
+        return f"{self.url}/rest/"
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One application of one portal. `number` is what sealed tokens carry and is never used twice.
+
+    scope: comma list in the order it was given. status: one of F D T P L S. secret_hash: keyed hash.
+    """
+
+    number: int
+    portal_id: int
+    client_id: str
+    secret_hash: bytes
+    title: str
+    redirect_uri: str
+    scope: str
+    status: str
+    version: int
+    installed: bool
+    active: bool
+    created_at: int
+    date_finish: int | None = None
+    deleted_at: int | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether tokens may be issued and taken for it."""
+        return self.active and self.installed and self.deleted_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class SealingKey:
+    """A key that seals one portal's access tokens, in the clear (only ever in memory)."""
+
+    portal_id: int
+    key_id: int
+    key: bytes
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a portal let one app do for one user; every refresh token of the family belongs to it.
+
+    scope: the narrowed scope, or None for "all that the app has". event_session and tz_offset as sent.
+    """
+
+    id: int
+    app_number: int
+    user_id: int
+    scope: str | None
+    tz_offset: str | None
+    created_at: int
+    revoked_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """One refresh token of a grant, known by its hash.
+
+    replaced_at and successor_sealed are set together, once, when it is used: the pair that took its place,
+    sealed under a key that only the old token's text gives.
+    """
+
+    hash: bytes
+    grant: Grant
+    generation: int
+    expires: int
+    replaced_at: int | None = None
+    successor_sealed: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationCode:
+    """One code of `rest.code`, known by its hash; good once."""
+
+    hash: bytes
+    app_number: int
+    user_id: int
+    parameters: dict[str, str]
+    expires: int
+    used_at: int | None = None
+    grant_id: int | None = None
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands. `held` waits for a person, and only a person makes it `dropped`."""
+
+    DUE = "due"
+    LEASED = "leased"
+    DONE = "done"
+    HELD = "held"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class EventItem:
+    """One item of `rest.event.call`, as accepted (protocol.md section 5).
+
+    form: QUERY_DATA in urlencoded form, names made top-level, otherwise untouched. auth: the item's auth block.
+    item_id: the sender's own id of the item, where it gives one: such an item is stored once.
+    auth_given: the auth block is finished and goes to the handler as it is.
+    """
+
+    client_id: str
+    handler_url: str
+    event: str
+    form: str
+    has_ts: bool
+    auth: dict[str, str]
+    send_auth: bool
+    send_refresh_token: bool
+    category: str = "default"
+    item_id: str | None = None
+    auth_given: bool = False
+
+    @property
+    def user_id(self) -> int:
+        """LOCAL_USER, or 0 for none."""
+        text = self.auth.get("LOCAL_USER", "")
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A leased delivery: one event on its way to one handler.
+
+    attempt counts this try from 1, ever; retry_number counts it within the running retry budget, which began at
+    tries_since_ms (a person's retry starts a new one).
+    """
+
+    id: int
+    event_id: str
+    portal_id: int
+    handler_id: int
+    item: EventItem
+    attempt: int
+    retry_number: int
+    tries_since_ms: int
+
+
+class Verdict(StrEnum):
+    """What a try came to, and what it means for the delivery."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    HOLD = "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of one try. status: HTTP status or None. error: a short machine word, no user data."""
+
+    verdict: Verdict
+    status: int | None
+    error: str | None
+    started_at_ms: int
+    duration_ms: int

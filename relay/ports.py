@@ -1,0 +1,304 @@
+"""What the use cases need from the outside world, as narrow protocols.
+
+Leans on the core's values. Adapters implement these; the use cases and the tests know nothing else of them.
+A store's write either is on disk when it returns or raises Unavailable and left nothing behind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from relay.core.directory import Directory
+    from relay.core.model import (
+        AuthorizationCode,
+        Delivery,
+        DeliveryState,
+        EventItem,
+        Outcome,
+        RefreshToken,
+    )
+    from relay.core.tokens import AccessToken, StoredParameters
+    from relay.core.urlpolicy import UrlPolicy
+
+
+class Clock(Protocol):
+    """The time, as an argument."""
+
+    def now_ms(self) -> int:
+        """Unix milliseconds."""
+        ...
+
+
+class Entropy(Protocol):
+    """Cryptographic randomness, as an argument."""
+
+    def __call__(self, size: int, /) -> bytes:
+        """`size` random bytes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One security event. details holds no secret, token or payload."""
+
+    kind: str
+    at: int
+    portal_id: int | None = None
+    app_number: int | None = None
+    details: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewGrant:
+    """A grant to be opened with its first pair of tokens."""
+
+    app_number: int
+    user_id: int
+    scope: str | None
+    tz_offset: str | None
+    refresh_hash: bytes
+    refresh_expires: int
+    access: AccessToken
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """The swap of one refresh token for its successor."""
+
+    old: RefreshToken
+    successor_sealed: bytes
+    refresh_hash: bytes
+    refresh_expires: int
+    access: AccessToken
+
+
+@dataclass(frozen=True, slots=True)
+class NewPortal:
+    """A portal to be announced. key_sealed: its first sealing key, sealed."""
+
+    url: str
+    licence_md5: str | None
+    window_until: int
+    allow: tuple[str, ...]
+    key_sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewApp:
+    """An application to be stored."""
+
+    portal_id: int
+    client_id: str
+    secret_hash: bytes
+    title: str
+    redirect_uri: str
+    scope: str
+    status: str
+    installed: bool
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """An accepted item to be stored. auth_sealed: its auth block, sealed."""
+
+    event_id: str
+    portal_id: int
+    item: EventItem
+    auth_sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a try ended: the state to store, with the next due time where it is tried again."""
+
+    delivery_id: int
+    attempt: int
+    state: DeliveryState
+    due_at_ms: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """Which deliveries a person means. Times are unix milliseconds; empty means any."""
+
+    states: tuple[DeliveryState, ...] = ()
+    event_id: str = ""
+    handler: str = ""
+    event: str = ""
+    portal_id: int | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """A delivery as a list shows it; no payload."""
+
+    id: int
+    event_id: str
+    portal_id: int
+    client_id: str
+    event: str
+    handler_url: str
+    state: DeliveryState
+    attempts: int
+    accepted_at_ms: int
+    due_at_ms: int
+    finished_at_ms: int | None
+    last_status: int | None
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One try of a delivery."""
+
+    number: int
+    outcome: Outcome
+
+
+class DirectoryStore(Protocol):
+    """Portals, applications and keys; every change makes a new directory version."""
+
+    async def directory(self) -> Directory:
+        """The newest snapshot; cheap when nothing changed."""
+        ...
+
+    async def announce_portal(self, portal: NewPortal, now: int) -> int:
+        """Store a portal, or renew the announcement of the one with that URL; its id."""
+        ...
+
+    async def register_portal(
+        self,
+        portal_id: int,
+        client_id: str,
+        secret_hash: bytes,
+        secret_sealed: bytes,
+        licence_pin: bytes | None,
+        entry: AuditEntry,
+    ) -> None:
+        """Give an unregistered portal its credentials; nothing happens if another call came first."""
+        ...
+
+    async def pin_licence(self, portal_id: int, licence_pin: bytes) -> None:
+        """Remember whose licence registered as this portal, where none is remembered."""
+        ...
+
+    async def remove_portal(self, portal_id: int) -> None:
+        """Delete a portal with its applications, grants and finished deliveries; Conflict if any is unfinished."""
+        ...
+
+    async def add_app(self, app: NewApp, now: int) -> int:
+        """Store an application; its number. Conflict if the portal has one of that client id."""
+        ...
+
+    async def update_app(self, number: int, changes: Mapping[str, object]) -> None:
+        """Change title, redirect_uri, scope, installed, version or active."""
+        ...
+
+    async def delete_app(self, number: int, now: int) -> None:
+        """Mark an application deleted; its grants and codes go with it."""
+        ...
+
+
+class TokenStore(Protocol):
+    """Grants, refresh tokens and codes, by their hashes."""
+
+    async def find_refresh(self, token_hash: bytes) -> RefreshToken | None:
+        """The refresh token with its grant."""
+        ...
+
+    async def find_code(self, code_hash: bytes) -> AuthorizationCode | None:
+        """The code, used or not."""
+        ...
+
+    async def find_parameters(self, app_number: int, serial: int) -> StoredParameters | None:
+        """The parameters stored for a flagged access token."""
+        ...
+
+    async def save_code(self, code: AuthorizationCode) -> None:
+        """Keep a code until it is used or expires."""
+        ...
+
+    async def save_parameters(self, token: AccessToken) -> None:
+        """Keep a flagged access token's parameters until it expires."""
+        ...
+
+    async def open_grant(self, grant: NewGrant, now: int) -> None:
+        """Store a grant with its first refresh token."""
+        ...
+
+    async def redeem_code(self, code_hash: bytes, grant: NewGrant, now: int) -> bool:
+        """Mark the code used and open its grant, both or neither; False if it was used already."""
+        ...
+
+    async def rotate_refresh(self, rotation: Rotation, now: int) -> bytes | None:
+        """Swap (compare-and-swap). The sealed successor that won: this one, or that of the call that was first;
+        None if the grant is gone or revoked."""
+        ...
+
+    async def revoke_grant(self, grant_id: int, entry: AuditEntry) -> None:
+        """Revoke a family of refresh tokens and record why; nothing happens if it is revoked already."""
+        ...
+
+
+class DeliveryStore(Protocol):
+    """Deliveries and their tries."""
+
+    async def accept(self, deliveries: Sequence[NewDelivery], now_ms: int) -> list[int]:
+        """Store a batch, all or nothing, items known by their item_id once; the handlers it is for."""
+        ...
+
+    async def claim(
+        self, wanted: Mapping[int, int], *, now_ms: int, lease_until_ms: int, owner: str
+    ) -> list[tuple[Delivery, bytes]]:
+        """Lease up to `wanted[handler id]` due deliveries of each handler, oldest first, with their sealed auth."""
+        ...
+
+    async def finish(self, results: Sequence[Finished], owner: str) -> None:
+        """Store how tries ended; a delivery whose lease was lost meanwhile keeps its newer state."""
+        ...
+
+    async def release_leases(self, *, now_ms: int, owner: str | None = None) -> int:
+        """Make expired leases due again (all leases of `owner`, if given); how many."""
+        ...
+
+    async def next_due(self) -> dict[int, int]:
+        """For each handler with due deliveries, when its first one is due (unix milliseconds)."""
+        ...
+
+    async def retry(self, wanted: DeliveryFilter, now_ms: int, *, dry_run: bool = False) -> int:
+        """Make matching due or held deliveries due now, with a new retry budget; how many."""
+        ...
+
+    async def find(self, wanted: DeliveryFilter, limit: int) -> list[DeliveryRow]:
+        """The newest deliveries first."""
+        ...
+
+    async def show(self, event_id: str) -> tuple[DeliveryRow, list[AttemptRow]] | None:
+        """One delivery with its tries."""
+        ...
+
+    async def counts(self) -> dict[str, int]:
+        """How many deliveries are in each state."""
+        ...
+
+
+class Store(DirectoryStore, TokenStore, DeliveryStore, Protocol):
+    """All of it, as one adapter gives it."""
+
+
+class Sender(Protocol):
+    """Calls handlers."""
+
+    async def send(
+        self, portal_id: int, policy: UrlPolicy, url: str, body: bytes, headers: Mapping[str, str]
+    ) -> Outcome:
+        """POST once and say what came of it; never raises for what a handler or network does."""
+        ...

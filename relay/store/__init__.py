@@ -1,0 +1,1 @@
+"""The database adapter: SQLAlchemy Core over SQLite, one writer with group commit, Alembic migrations."""

@@ -1,0 +1,230 @@
+"""Portals, applications and sealing keys in SQL; reading them is free while nothing changed.
+
+Leans on `Database` and on SQLite's change signal. Every change raises the directory version in the same
+transaction, so that every process sees it at its next request.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, delete, exists, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from relay.core.directory import Directory
+from relay.core.errors import Conflict, NotFound, Unavailable
+from relay.core.model import App, Portal, SealingKey
+from relay.store import schema as s
+from relay.store.rows import add_audit, inserted_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from relay.ports import AuditEntry, NewApp, NewPortal
+    from relay.store.database import ChangeSignal, Database
+
+DIRECTORY = "directory"
+_UNFINISHED = ("due", "leased", "held")
+
+
+class SqlDirectoryStore:
+    """The DirectoryStore port."""
+
+    def __init__(self, database: Database, signal: ChangeSignal, open_key: Callable[[bytes], bytes]) -> None:
+        self._database = database
+        self._signal = signal
+        self._open_key = open_key
+        self._directory = Directory(version=-1)
+
+    async def directory(self) -> Directory:
+        """The newest snapshot; some microseconds while nothing changed."""
+        try:
+            changed = self._signal.changed()
+            if changed and self._signal.value(DIRECTORY) != self._directory.version:
+                loaded = await self._database.read(self._load)
+                if loaded.version > self._directory.version:
+                    self._directory = loaded
+        except sqlite3.Error as error:
+            raise Unavailable(f"The store did not answer: {error}") from error
+        return self._directory
+
+    async def announce_portal(self, portal: NewPortal, now: int) -> int:
+        """Store a portal with its first sealing key; of a known one renew window, licence and allow-list."""
+
+        def unit(connection: Connection) -> int:
+            known = connection.execute(select(s.portals).where(s.portals.c.url == portal.url)).one_or_none()
+            _touch(connection)
+            if known is None:
+                return self._insert_portal(connection, portal, now)
+            allow = dict.fromkeys([*json.loads(known.allow), *portal.allow])
+            changes: dict[str, Any] = {
+                "window_until": portal.window_until,
+                "allow": json.dumps(list(allow)),
+                "licence_pin": None,
+            }
+            if portal.licence_md5 is not None:
+                changes["licence_md5"] = portal.licence_md5
+            connection.execute(update(s.portals).where(s.portals.c.id == known.id).values(**changes))
+            return int(known.id)
+
+        return await self._database.write(unit)
+
+    async def register_portal(
+        self,
+        portal_id: int,
+        client_id: str,
+        secret_hash: bytes,
+        secret_sealed: bytes,
+        licence_pin: bytes | None,
+        entry: AuditEntry,
+    ) -> None:
+        """Give an unregistered portal its credentials; nothing happens if another call came first."""
+
+        def unit(connection: Connection) -> None:
+            changed = connection.execute(
+                update(s.portals)
+                .where(s.portals.c.id == portal_id, s.portals.c.client_id.is_(None))
+                .values(
+                    client_id=client_id,
+                    secret_hash=secret_hash,
+                    secret_sealed=secret_sealed,
+                    licence_pin=licence_pin,
+                    registered_at=entry.at,
+                )
+            )
+            if changed.rowcount:
+                _touch(connection)
+                add_audit(connection, entry)
+
+        await self._database.write(unit)
+
+    async def pin_licence(self, portal_id: int, licence_pin: bytes) -> None:
+        """Remember whose licence registered as this portal, where none is remembered."""
+
+        def unit(connection: Connection) -> None:
+            connection.execute(
+                update(s.portals)
+                .where(s.portals.c.id == portal_id, s.portals.c.licence_pin.is_(None))
+                .values(licence_pin=licence_pin)
+            )
+            _touch(connection)
+
+        await self._database.write(unit)
+
+    async def remove_portal(self, portal_id: int) -> None:
+        """Delete a portal with all that is its own; Conflict while any event of it is unfinished."""
+
+        def unit(connection: Connection) -> None:
+            of_portal = s.deliveries.c.portal_id == portal_id
+            unfinished = select(exists().where(of_portal, s.deliveries.c.state.in_(_UNFINISHED)))
+            if connection.execute(unfinished).scalar_one():
+                raise Conflict("Events of this portal wait for delivery: deliver or drop them first.")
+            deliveries = select(s.deliveries.c.id).where(of_portal)
+            for table in (s.payloads, s.attempts):
+                connection.execute(delete(table).where(table.c.delivery_id.in_(deliveries)))
+            connection.execute(delete(s.deliveries).where(of_portal))
+            apps = select(s.apps.c.number).where(s.apps.c.portal_id == portal_id)
+            grants = select(s.grants.c.id).where(s.grants.c.app_number.in_(apps))
+            connection.execute(delete(s.refresh_tokens).where(s.refresh_tokens.c.grant_id.in_(grants)))
+            for table in (s.codes, s.token_parameters, s.grants):
+                connection.execute(delete(table).where(table.c.app_number.in_(apps)))
+            for table in (s.apps, s.sealing_keys, s.handlers):
+                connection.execute(delete(table).where(table.c.portal_id == portal_id))
+            connection.execute(delete(s.portals).where(s.portals.c.id == portal_id))
+            _touch(connection)
+
+        await self._database.write(unit)
+
+    async def add_app(self, app: NewApp, now: int) -> int:
+        """Store an application; its number. Conflict if the portal has one of that client id."""
+
+        def unit(connection: Connection) -> int:
+            try:
+                result = connection.execute(
+                    insert(s.apps).values(
+                        portal_id=app.portal_id,
+                        client_id=app.client_id,
+                        secret_hash=app.secret_hash,
+                        title=app.title,
+                        redirect_uri=app.redirect_uri,
+                        scope=app.scope,
+                        status=app.status,
+                        version=app.version,
+                        installed=app.installed,
+                        active=True,
+                        created_at=now,
+                    )
+                )
+            except IntegrityError as error:
+                raise Conflict(f"The portal has an application {app.client_id} already.") from error
+            _touch(connection)
+            return inserted_id(result)
+
+        return await self._database.write(unit)
+
+    async def update_app(self, number: int, changes: Mapping[str, object]) -> None:
+        """Change some fields of an application. Raises NotFound."""
+
+        def unit(connection: Connection) -> None:
+            changed = connection.execute(
+                update(s.apps).where(s.apps.c.number == number, s.apps.c.deleted_at.is_(None)).values(**changes)
+            )
+            if not changed.rowcount:
+                raise NotFound("The application is gone.")
+            _touch(connection)
+
+        await self._database.write(unit)
+
+    async def delete_app(self, number: int, now: int) -> None:
+        """Mark an application deleted and revoke its grants and codes."""
+
+        def unit(connection: Connection) -> None:
+            connection.execute(
+                update(s.apps).where(s.apps.c.number == number, s.apps.c.deleted_at.is_(None)).values(deleted_at=now)
+            )
+            connection.execute(
+                update(s.grants)
+                .where(s.grants.c.app_number == number, s.grants.c.revoked_at.is_(None))
+                .values(revoked_at=now)
+            )
+            connection.execute(delete(s.codes).where(s.codes.c.app_number == number))
+            _touch(connection)
+
+        await self._database.write(unit)
+
+    def _insert_portal(self, connection: Connection, portal: NewPortal, now: int) -> int:
+        result = connection.execute(
+            insert(s.portals).values(
+                url=portal.url,
+                licence_md5=portal.licence_md5,
+                window_until=portal.window_until,
+                allow=json.dumps(list(portal.allow)),
+                created_at=now,
+            )
+        )
+        portal_id = inserted_id(result)
+        connection.execute(
+            insert(s.sealing_keys).values(portal_id=portal_id, key_id=1, key_sealed=portal.key_sealed, created_at=now)
+        )
+        return portal_id
+
+    def _load(self, connection: Connection) -> Directory:
+        version = connection.execute(select(s.meta.c.value).where(s.meta.c.name == DIRECTORY)).scalar_one_or_none()
+        portals = [
+            Portal(**(row._asdict() | {"allow": tuple(json.loads(row.allow))}))
+            for row in connection.execute(select(s.portals))
+        ]
+        keys = [
+            SealingKey(row.portal_id, row.key_id, self._open_key(row.key_sealed), row.created_at)
+            for row in connection.execute(select(s.sealing_keys))
+        ]
+        apps = [App(**row._asdict()) for row in connection.execute(select(s.apps))]
+        return Directory(portals, apps, keys, version=version or 0)
+
+
+def _touch(connection: Connection) -> None:
+    changed = connection.execute(update(s.meta).where(s.meta.c.name == DIRECTORY).values(value=s.meta.c.value + 1))
+    if not changed.rowcount:
+        connection.execute(insert(s.meta).values(name=DIRECTORY, value=1))

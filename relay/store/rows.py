@@ -1,0 +1,37 @@
+"""Two things every part of the store does with rows: append to the audit record, and read a new row's id.
+
+Leans on SQLAlchemy Core. An audit entry is written in the transaction of what it records, and never changed.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, CursorResult, insert
+
+from relay.store import schema as s
+
+if TYPE_CHECKING:
+    from relay.ports import AuditEntry
+
+
+def add_audit(connection: Connection, entry: AuditEntry) -> None:
+    """Append one entry."""
+    connection.execute(
+        insert(s.audit).values(
+            at=entry.at,
+            kind=entry.kind,
+            portal_id=entry.portal_id,
+            app_number=entry.app_number,
+            details=json.dumps(dict(entry.details or {})),
+        )
+    )
+
+
+def inserted_id(result: CursorResult[Any]) -> int:
+    """The id that the database gave to the one row just inserted."""
+    key = result.inserted_primary_key
+    if key is None:
+        raise TypeError("not the result of inserting one row")
+    return int(key[0])

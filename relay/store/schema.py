@@ -1,0 +1,244 @@
+"""The tables, as the newest migration leaves them.
+
+Leans on SQLAlchemy Core. Times ending in `_ms` are unix milliseconds, others unix seconds. No column holds a
+secret or a token in the clear: `_hash` columns are hashes, `_sealed` columns are sealed under the master key.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+# SQLite gives ids of its own only to a column that is exactly INTEGER.
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String(50), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+portals = Table(
+    "portals",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("url", String(500), nullable=False, unique=True),
+    Column("licence_md5", String(32)),
+    Column("window_until", BigInteger, nullable=False),
+    Column("allow", Text, nullable=False),
+    Column("client_id", String(128), unique=True),
+    Column("secret_hash", LargeBinary),
+    Column("secret_sealed", LargeBinary),
+    Column("licence_pin", LargeBinary),
+    Column("created_at", BigInteger, nullable=False),
+    Column("registered_at", BigInteger),
+    sqlite_autoincrement=True,
+)
+
+sealing_keys = Table(
+    "sealing_keys",
+    metadata,
+    Column("portal_id", _Id, ForeignKey("portals.id"), primary_key=True),
+    Column("key_id", Integer, primary_key=True),
+    Column("key_sealed", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+apps = Table(
+    "apps",
+    metadata,
+    Column("number", _Id, primary_key=True),
+    Column("portal_id", _Id, ForeignKey("portals.id"), nullable=False),
+    Column("client_id", String(128), nullable=False),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("title", String(500), nullable=False),
+    Column("redirect_uri", String(1000), nullable=False),
+    Column("scope", String(2000), nullable=False),
+    Column("status", String(1), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("installed", Boolean, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("date_finish", BigInteger),
+    Column("deleted_at", BigInteger),
+    sqlite_autoincrement=True,
+)
+Index(
+    "apps_live",
+    apps.c.portal_id,
+    apps.c.client_id,
+    unique=True,
+    sqlite_where=apps.c.deleted_at.is_(None),
+    postgresql_where=apps.c.deleted_at.is_(None),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("app_number", _Id, ForeignKey("apps.number"), nullable=False, index=True),
+    Column("user_id", BigInteger, nullable=False),
+    Column("scope", String(2000)),
+    Column("tz_offset", String(20)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+    sqlite_autoincrement=True,
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("grant_id", _Id, ForeignKey("grants.id"), nullable=False, index=True),
+    Column("generation", Integer, nullable=False),
+    Column("expires", BigInteger, nullable=False, index=True),
+    Column("replaced_at", BigInteger),
+    Column("successor_sealed", LargeBinary),
+    sqlite_with_rowid=False,
+)
+
+codes = Table(
+    "codes",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("app_number", _Id, ForeignKey("apps.number"), nullable=False, index=True),
+    Column("user_id", BigInteger, nullable=False),
+    Column("parameters", Text, nullable=False),
+    Column("expires", BigInteger, nullable=False, index=True),
+    Column("used_at", BigInteger),
+    Column("grant_id", _Id),
+    sqlite_with_rowid=False,
+)
+
+token_parameters = Table(
+    "token_parameters",
+    metadata,
+    Column("app_number", _Id, primary_key=True),
+    Column("serial", BigInteger, primary_key=True),
+    Column("expires", BigInteger, nullable=False, index=True),
+    Column("parameters", Text, nullable=False),
+    Column("scope", String(2000)),
+    sqlite_with_rowid=False,
+)
+
+handlers = Table(
+    "handlers",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("portal_id", _Id, ForeignKey("portals.id"), nullable=False),
+    Column("url", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("handlers_url", handlers.c.portal_id, handlers.c.url, unique=True)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("event_id", String(32), nullable=False, unique=True),
+    Column("portal_id", _Id, nullable=False),
+    Column("handler_id", _Id, nullable=False),
+    Column("client_id", String(128), nullable=False),
+    Column("event", String(200), nullable=False),
+    Column("category", String(200), nullable=False),
+    Column("item_id", String(32)),
+    Column("state", String(8), nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("retry_base", Integer, nullable=False, default=0),
+    Column("tries_since_ms", BigInteger),
+    Column("accepted_at_ms", BigInteger, nullable=False),
+    Column("due_at_ms", BigInteger, nullable=False),
+    Column("lease_until_ms", BigInteger),
+    Column("lease_owner", String(64)),
+    Column("finished_at_ms", BigInteger),
+    Column("last_status", Integer),
+    Column("last_error", String(200)),
+    sqlite_autoincrement=True,
+)
+Index(
+    "deliveries_due",
+    deliveries.c.handler_id,
+    deliveries.c.due_at_ms,
+    deliveries.c.id,
+    sqlite_where=text("state = 'due'"),
+    postgresql_where=text("state = 'due'"),
+)
+Index(
+    "deliveries_leased",
+    deliveries.c.lease_until_ms,
+    sqlite_where=text("state = 'leased'"),
+    postgresql_where=text("state = 'leased'"),
+)
+Index(
+    "deliveries_held",
+    deliveries.c.id,
+    sqlite_where=text("state = 'held'"),
+    postgresql_where=text("state = 'held'"),
+)
+Index(
+    "deliveries_item",
+    deliveries.c.portal_id,
+    deliveries.c.item_id,
+    unique=True,
+    sqlite_where=deliveries.c.item_id.isnot(None),
+    postgresql_where=deliveries.c.item_id.isnot(None),
+)
+
+payloads = Table(
+    "payloads",
+    metadata,
+    Column("delivery_id", _Id, primary_key=True, autoincrement=False),
+    Column("form", Text, nullable=False),
+    Column("auth_sealed", LargeBinary, nullable=False),
+    Column("has_ts", Boolean, nullable=False),
+    Column("send_auth", Boolean, nullable=False),
+    Column("send_refresh_token", Boolean, nullable=False),
+    Column("auth_given", Boolean, nullable=False),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("delivery_id", _Id, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("started_at_ms", BigInteger, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    Column("verdict", String(12), nullable=False),
+    Column("status", Integer),
+    Column("error", String(200)),
+    sqlite_with_rowid=False,
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("kind", String(50), nullable=False),
+    Column("portal_id", _Id),
+    Column("app_number", _Id),
+    Column("details", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+admins = Table(
+    "admins",
+    metadata,
+    Column("name", String(50), primary_key=True),
+    Column("password_hash", String(200), nullable=False),
+)

@@ -1,0 +1,203 @@
+"""Grants, refresh tokens, codes and stored token parameters in SQL.
+
+Leans on `Database`. A refresh token is swapped by compare-and-swap on `replaced_at`, a code redeemed by one on
+`used_at`: of any number of callers exactly one wins, and the others are given what it stored.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from relay.core.model import AuthorizationCode, Grant, RefreshToken
+from relay.core.tokens import StoredParameters
+from relay.store import schema as s
+from relay.store.rows import add_audit, inserted_id
+
+if TYPE_CHECKING:
+    from relay.core.tokens import AccessToken
+    from relay.ports import AuditEntry, NewGrant, Rotation
+    from relay.store.database import Database
+
+_FIND_REFRESH = (
+    select(
+        s.refresh_tokens,
+        s.grants.c.app_number,
+        s.grants.c.user_id,
+        s.grants.c.scope,
+        s.grants.c.tz_offset,
+        s.grants.c.created_at,
+        s.grants.c.revoked_at,
+    )
+    .join(s.grants, s.grants.c.id == s.refresh_tokens.c.grant_id)
+    .where(s.refresh_tokens.c.hash == bindparam("token_hash"))
+)
+_SWAP = (
+    update(s.refresh_tokens)
+    .where(s.refresh_tokens.c.hash == bindparam("old_hash"), s.refresh_tokens.c.replaced_at.is_(None))
+    .values(replaced_at=bindparam("now"), successor_sealed=bindparam("successor"))
+)
+_WINNER = (
+    select(s.refresh_tokens.c.successor_sealed, s.grants.c.revoked_at)
+    .join(s.grants, s.grants.c.id == s.refresh_tokens.c.grant_id)
+    .where(s.refresh_tokens.c.hash == bindparam("old_hash"))
+)
+
+
+class SqlTokenStore:
+    """The TokenStore port."""
+
+    _database: Database
+
+    async def find_refresh(self, token_hash: bytes) -> RefreshToken | None:
+        """The refresh token with its grant."""
+
+        def unit(connection: Connection) -> RefreshToken | None:
+            row = connection.execute(_FIND_REFRESH, {"token_hash": token_hash}).one_or_none()
+            if row is None:
+                return None
+            grant = Grant(
+                row.grant_id,
+                row.app_number,
+                row.user_id,
+                row.scope,
+                row.tz_offset,
+                row.created_at,
+                row.revoked_at,
+            )
+            return RefreshToken(row.hash, grant, row.generation, row.expires, row.replaced_at, row.successor_sealed)
+
+        return await self._database.read(unit)
+
+    async def find_code(self, code_hash: bytes) -> AuthorizationCode | None:
+        """The code, used or not."""
+
+        def unit(connection: Connection) -> AuthorizationCode | None:
+            row = connection.execute(select(s.codes).where(s.codes.c.hash == code_hash)).one_or_none()
+            if row is None:
+                return None
+            return AuthorizationCode(**(row._asdict() | {"parameters": json.loads(row.parameters)}))
+
+        return await self._database.read(unit)
+
+    async def find_parameters(self, app_number: int, serial: int) -> StoredParameters | None:
+        """The parameters stored for a flagged access token."""
+        key = (s.token_parameters.c.app_number == app_number, s.token_parameters.c.serial == serial)
+
+        def unit(connection: Connection) -> StoredParameters | None:
+            row = connection.execute(select(s.token_parameters).where(*key)).one_or_none()
+            return StoredParameters(json.loads(row.parameters), row.scope) if row else None
+
+        return await self._database.read(unit)
+
+    async def save_code(self, code: AuthorizationCode) -> None:
+        """Keep a code until it is used or expires."""
+
+        def unit(connection: Connection) -> None:
+            connection.execute(
+                insert(s.codes).values(
+                    hash=code.hash,
+                    app_number=code.app_number,
+                    user_id=code.user_id,
+                    parameters=json.dumps(code.parameters),
+                    expires=code.expires,
+                )
+            )
+
+        await self._database.write(unit)
+
+    async def save_parameters(self, token: AccessToken) -> None:
+        """Keep a flagged access token's parameters until it expires."""
+        await self._database.write(lambda connection: _save_parameters(connection, token))
+
+    async def open_grant(self, grant: NewGrant, now: int) -> None:
+        """Store a grant with its first refresh token."""
+        await self._database.write(lambda connection: _open_grant(connection, grant, now))
+
+    async def redeem_code(self, code_hash: bytes, grant: NewGrant, now: int) -> bool:
+        """Mark the code used and open its grant, both or neither; False if it was used already."""
+        unused = update(s.codes).where(s.codes.c.hash == code_hash, s.codes.c.used_at.is_(None))
+
+        def unit(connection: Connection) -> bool:
+            if not connection.execute(unused.values(used_at=now)).rowcount:
+                return False
+            grant_id = _open_grant(connection, grant, now)
+            connection.execute(update(s.codes).where(s.codes.c.hash == code_hash).values(grant_id=grant_id))
+            return True
+
+        return await self._database.write(unit)
+
+    async def rotate_refresh(self, rotation: Rotation, now: int) -> bytes | None:
+        """Swap; the sealed successor that won, or None if the grant is gone or revoked."""
+        old = rotation.old
+
+        def unit(connection: Connection) -> bytes | None:
+            row = connection.execute(_WINNER, {"old_hash": old.hash}).one_or_none()
+            if row is None or row.revoked_at is not None:
+                return None
+            if row.successor_sealed is not None:
+                return bytes(row.successor_sealed)
+            connection.execute(_SWAP, {"old_hash": old.hash, "now": now, "successor": rotation.successor_sealed})
+            connection.execute(
+                insert(s.refresh_tokens),
+                {
+                    "hash": rotation.refresh_hash,
+                    "grant_id": old.grant.id,
+                    "generation": old.generation + 1,
+                    "expires": rotation.refresh_expires,
+                },
+            )
+            _save_parameters(connection, rotation.access)
+            return rotation.successor_sealed
+
+        return await self._database.write(unit)
+
+    async def revoke_grant(self, grant_id: int, entry: AuditEntry) -> None:
+        """Revoke a family of refresh tokens and record why; nothing happens if it is revoked already."""
+
+        def unit(connection: Connection) -> None:
+            changed = connection.execute(
+                update(s.grants)
+                .where(s.grants.c.id == grant_id, s.grants.c.revoked_at.is_(None))
+                .values(revoked_at=entry.at)
+            )
+            if changed.rowcount:
+                add_audit(connection, entry)
+
+        await self._database.write(unit)
+
+
+def _open_grant(connection: Connection, grant: NewGrant, now: int) -> int:
+    result = connection.execute(
+        insert(s.grants),
+        {
+            "app_number": grant.app_number,
+            "user_id": grant.user_id,
+            "scope": grant.scope,
+            "tz_offset": grant.tz_offset,
+            "created_at": now,
+        },
+    )
+    grant_id = inserted_id(result)
+    connection.execute(
+        insert(s.refresh_tokens),
+        {"hash": grant.refresh_hash, "grant_id": grant_id, "generation": 1, "expires": grant.refresh_expires},
+    )
+    _save_parameters(connection, grant.access)
+    return grant_id
+
+
+def _save_parameters(connection: Connection, token: AccessToken) -> None:
+    if token.stored is None:
+        return
+    connection.execute(
+        insert(s.token_parameters).values(
+            app_number=token.app_number,
+            serial=token.serial,
+            expires=token.expires,
+            parameters=json.dumps(dict(token.stored.parameters)),
+            scope=token.stored.scope,
+        )
+    )

@@ -1,0 +1,74 @@
+"""The admin listener: health, metrics and a status document, on loopback by default.
+
+Leans on the store's counts. Everything but health and metrics wants the administrator's password (HTTP Basic).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from relay import __version__
+from relay.web.answers import json_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from relay.web.health import Health
+    from relay.web.metrics import Metrics
+
+_CHALLENGE = {"WWW-Authenticate": 'Basic realm="relay", charset="UTF-8"'}
+
+
+class Admin:
+    """Answers every request of the admin listener."""
+
+    def __init__(
+        self,
+        health: Health,
+        metrics: Metrics,
+        counts: Callable[[], Awaitable[dict[str, int]]],
+        status: Callable[[], Awaitable[dict[str, Any]]],
+        password_hash: Callable[[], Awaitable[str | None]],
+    ) -> None:
+        self._health = health
+        self._metrics = metrics
+        self._counts = counts
+        self._status = status
+        self._password_hash = password_hash
+        self._hasher = PasswordHasher()
+
+    def application(self) -> web.Application:
+        """The aiohttp application."""
+        app = web.Application()
+        app.router.add_get("/healthz", self._health.live)
+        app.router.add_get("/readyz", self._health.ready)
+        app.router.add_get("/metrics", self._show_metrics)
+        app.router.add_get("/api/status", self._show_status)
+        return app
+
+    async def _show_metrics(self, _request: web.Request) -> web.StreamResponse:
+        body, content_type = self._metrics.exposition(await self._counts())
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def _show_status(self, request: web.Request) -> web.StreamResponse:
+        if not await self._is_admin(request):
+            return json_answer({"error": "access_denied"}, 401, _CHALLENGE)
+        return json_answer({"version": __version__, **await self._status()})
+
+    async def _is_admin(self, request: web.Request) -> bool:
+        scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+        stored = await self._password_hash()
+        if scheme.lower() != "basic" or stored is None:
+            return False
+        try:
+            name, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+            return await asyncio.to_thread(self._hasher.verify, stored, password) and name == "admin"
+        except (binascii.Error, ValueError, VerificationError, InvalidHashError):
+            return False

@@ -1,0 +1,45 @@
+"""Liveness and readiness, for both listeners.
+
+Leans on the store's probe. `/healthz` says that the process answers; `/readyz` that it can do its work: the store
+takes a write. Never says why to strangers; the reason is in the log.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from relay import __version__
+from relay.core.errors import Unavailable
+from relay.web.answers import json_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp import web
+
+_log = structlog.get_logger(__name__)
+
+
+class Health:
+    """Answers the probes; `draining` is set when the process begins to stop."""
+
+    def __init__(self, probe: Callable[[], Awaitable[None]]) -> None:
+        self._probe = probe
+        self.draining = False
+
+    async def live(self, _request: web.Request) -> web.StreamResponse:
+        """200 while the process answers at all."""
+        return json_answer({"status": "ok", "version": __version__})
+
+    async def ready(self, _request: web.Request) -> web.StreamResponse:
+        """200 while events can be accepted, else 503."""
+        if self.draining:
+            return json_answer({"status": "draining"}, 503)
+        try:
+            await self._probe()
+        except Unavailable as error:
+            _log.warning("readiness.failed", reason=error.description)
+            return json_answer({"status": "store unavailable"}, 503)
+        return json_answer({"status": "ready", "version": __version__})
