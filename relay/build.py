@@ -19,26 +19,36 @@ import structlog
 from aiohttp import web
 
 from relay.app.applications import Applications
+from relay.app.bundles import Bundles
 from relay.app.dispatch import Dispatcher
+from relay.app.failures import Failures
+from relay.app.housekeeping import Housekeeping
 from relay.app.intake import Intake
+from relay.app.keys import Keys
 from relay.app.portal_calls import PortalCalls
 from relay.app.portals import SEALING_KEY, Portals
+from relay.app.revocation import Revocations
 from relay.app.tokens import Tokens
 from relay.clock import SystemClock, system_entropy
 from relay.config import DATABASE_FILE, MASTER_KEY_FILE, MASTER_KEY_VARIABLE, ConfigError, split_listen
+from relay.core.throttle import Throttle
 from relay.core.vault import MASTER_KEY_BYTES, Vault
 from relay.store.sql_store import open_sqlite_store
 from relay.web.admin import Admin
 from relay.web.health import Health
+from relay.web.limits import ServiceLimits
 from relay.web.metrics import Metrics
+from relay.web.oauth_routes import OAuthRoutes
+from relay.web.portal_routes import PortalRoutes
 from relay.web.sender import HttpSender
-from relay.web.service import Service, ServiceLimits
+from relay.web.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
     from relay.config import Config
+    from relay.ports import Clock
     from relay.store.sql_store import SqlStore
 
 _log = structlog.get_logger(__name__)
@@ -51,10 +61,12 @@ class Relay:
     config: Config
     store: SqlStore
     vault: Vault
-    clock: SystemClock
+    clock: Clock
     portals: Portals
     applications: Applications
     tokens: Tokens
+    revocations: Revocations
+    keys: Keys
 
 
 def master_key(home: Path) -> bytes:
@@ -74,23 +86,27 @@ def master_key(home: Path) -> bytes:
     return key
 
 
-def open_relay(config: Config, *, upgrade: bool = False) -> Relay:
-    """Open the store and put the use cases over it. Raises ConfigError."""
+def open_relay(config: Config, *, upgrade: bool = False, clock: Clock | None = None) -> Relay:
+    """Open the store and put the use cases over it; the system's clock unless another is given. Raises ConfigError."""
     vault = Vault(master_key(config.home))
     path = config.home / DATABASE_FILE
     if not upgrade and not path.exists():
         raise ConfigError(f"There is no relay in {config.home}. Make one: relay init --home {config.home}")
     store = open_sqlite_store(path, partial(vault.open, SEALING_KEY), upgrade=upgrade)
-    clock = SystemClock()
-    tokens = Tokens(store, vault, clock, system_entropy, config.issuer())
+    clock = clock or SystemClock()
+    issuer = config.issuer()
+    tokens = Tokens(store, vault, clock, system_entropy, issuer)
+    revocations = Revocations(store, vault, clock, tokens, issuer)
     return Relay(
         config=config,
         store=store,
         vault=vault,
         clock=clock,
         portals=Portals(store, vault, clock, system_entropy),
-        applications=Applications(store, vault, clock, system_entropy),
+        applications=Applications(store, vault, clock, system_entropy, revocations),
         tokens=tokens,
+        revocations=revocations,
+        keys=Keys(store, vault, clock, system_entropy, issuer),
     )
 
 
@@ -123,15 +139,34 @@ class Runtime:
         )
         intake = Intake(store, relay.vault, relay.clock, system_entropy, config.intake(), self.dispatcher.notify)
         portal_form, app_form = config.form_limits()
-        calls = PortalCalls(relay.portals, relay.applications, relay.tokens, intake, config.intake(), portal_form)
-        limits = ServiceLimits(portal_form, app_form, config.limits.body_timeout_s)
-        self._service = Service(relay.portals, calls, relay.tokens, self.health, self.metrics, limits)
+        issuer = config.issuer()
+        bundles = Bundles(store, relay.clock, system_entropy, issuer)
+        failures = Failures(Throttle(config.throttling()), relay.clock)
+        calls = PortalCalls(
+            relay.portals,
+            relay.applications,
+            relay.tokens,
+            intake,
+            bundles,
+            config.intake(),
+            portal_form,
+            relay.clock,
+        )
+        limits = ServiceLimits(portal_form, app_form, config.limits.body_timeout_s, config.proxies())
+        self._service = Service(
+            PortalRoutes(relay.portals, calls, failures, limits),
+            OAuthRoutes(relay.tokens, relay.revocations, bundles, failures, issuer, limits),
+            self.health,
+            self.metrics,
+        )
+        self._housekeeping = Housekeeping(store, relay.keys, failures, relay.clock, issuer, self.metrics.purged)
         self._admin = Admin(self.health, self.metrics, store.counts, self._status, store.admin_password_hash)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[tuple[str, str]]:
         """Start; yields the two addresses that are listened on; drains at the end."""
         config = self._relay.config
+        await self._relay.keys.tend()
         # One process per SQLite file: whatever is leased was in the hands of a process that is gone.
         await self._relay.store.release_leases(now_ms=self._relay.clock.now_ms() + _EVERY_LEASE_MS)
         service = await _listen(self._service.application(), config.listen)
@@ -141,13 +176,15 @@ class Runtime:
             await service.cleanup()
             raise
         dispatching = asyncio.create_task(self.dispatcher.run())
+        keeping_house = asyncio.create_task(self._housekeeping.run())
         try:
             yield _address(service), _address(admin)
         finally:
             self.health.draining = True
             self.dispatcher.drain()
             await service.cleanup()
-            await asyncio.gather(dispatching, return_exceptions=True)
+            keeping_house.cancel()
+            await asyncio.gather(dispatching, keeping_house, return_exceptions=True)
             await admin.cleanup()
             await self._sender.close()
             await self._relay.store.close()

@@ -6,11 +6,12 @@ not configuration: the master key is a file of its own (or RELAY_MASTER_KEY).
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -23,10 +24,13 @@ from relay.app.settings import DeliverySettings, IntakeSettings, IssuerSettings
 from relay.core.errors import InvalidRequest, RelayError
 from relay.core.phpform import FormLimits
 from relay.core.retry import RetryPolicy
+from relay.core.throttle import BucketPolicy
 from relay.core.tokens import Lifetimes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from relay.core.urlpolicy import Network
 
 CONFIG_FILE = "relay.toml"
 DATABASE_FILE = "relay.db"
@@ -35,7 +39,7 @@ DEFAULT_HOME = "relay-home"
 HOME_VARIABLE = "RELAY_HOME"
 MASTER_KEY_VARIABLE = "RELAY_MASTER_KEY"
 LANGUAGE_VARIABLE = "RELAY_LANG"
-_NOT_SETTINGS = {HOME_VARIABLE, MASTER_KEY_VARIABLE, LANGUAGE_VARIABLE}
+_NOT_SETTINGS = {HOME_VARIABLE, MASTER_KEY_VARIABLE, LANGUAGE_VARIABLE, "RELAY_DEBUG", "RELAY_VENV"}
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
@@ -55,8 +59,9 @@ class _Section(BaseModel):
 class TokensSection(_Section):
     """Lifetimes of tokens and codes."""
 
-    access_s: Count = 3600
+    access_s: Annotated[int, Field(gt=0, le=86400)] = 3600
     refresh_s: Count = 180 * 86400
+    refresh_absolute_s: Count = 5 * 365 * 86400
     code_s: Annotated[int, Field(gt=0, le=30)] = 30
     refresh_grace_s: Annotated[int, Field(ge=0)] = 60
 
@@ -90,6 +95,35 @@ class DeliverySection(_Section):
     retry_jitter: Annotated[float, Field(ge=0, lt=1)] = 0.2
     retry_budget_s: Seconds = 72 * 3600
 
+    @model_validator(mode="after")
+    def _check_lease(self) -> Self:
+        if self.lease_s <= self.timeout_s:
+            raise ValueError("lease_s must be longer than timeout_s, or a slow try is made twice")
+        return self
+
+
+class KeysSection(_Section):
+    """Rotation of keys, and how long a portal's module may go on without the relay."""
+
+    rotate_s: Count = 30 * 86400
+    bundle_life_s: Annotated[int, Field(ge=120, le=30 * 86400)] = 86400
+
+
+class HousekeepingSection(_Section):
+    """How what has ended is deleted."""
+
+    every_s: Seconds = 60
+    batch: Count = 500
+    rounds: Count = 20
+
+
+class ThrottleSection(_Section):
+    """Token buckets for clients and addresses that fail: units, units a second, units a failure."""
+
+    capacity: Annotated[float, Field(ge=1)] = 5000
+    rate: Seconds = 1000
+    failure_cost: Annotated[float, Field(ge=1)] = 20
+
 
 class LogSection(_Section):
     """The log on standard error."""
@@ -109,7 +143,11 @@ class Config(BaseSettings):
     admin_listen: str = "127.0.0.1:8081"
     tokens: TokensSection = TokensSection()
     limits: LimitsSection = LimitsSection()
+    trusted_proxies: tuple[str, ...] = ()
     delivery: DeliverySection = DeliverySection()
+    keys: KeysSection = KeysSection()
+    housekeeping: HousekeepingSection = HousekeepingSection()
+    throttle: ThrottleSection = ThrottleSection()
     log: LogSection = LogSection()
 
     @field_validator("listen", "admin_listen")
@@ -125,6 +163,13 @@ class Config(BaseSettings):
             return normalize_origin(value) if value else ""
         except InvalidRequest as error:
             raise ValueError("must be an origin like https://relay.example.com, without a path") from error
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            ipaddress.ip_network(entry, strict=False)
+        return value
 
     @property
     def origin(self) -> str:
@@ -150,7 +195,23 @@ class Config(BaseSettings):
 
     def issuer(self) -> IssuerSettings:
         """What the token issuer is told."""
-        return IssuerSettings(self.origin, Lifetimes(**self.tokens.model_dump()))
+        return IssuerSettings(
+            public_url=self.origin,
+            lifetimes=Lifetimes(**self.tokens.model_dump()),
+            bundle_life_s=self.keys.bundle_life_s,
+            key_rotate_s=self.keys.rotate_s,
+            housekeeping_s=self.housekeeping.every_s,
+            purge_batch=self.housekeeping.batch,
+            purge_rounds=self.housekeeping.rounds,
+        )
+
+    def throttling(self) -> BucketPolicy:
+        """The buckets of failing clients and addresses."""
+        return BucketPolicy(**self.throttle.model_dump())
+
+    def proxies(self) -> tuple[Network, ...]:
+        """The proxies whose X-Forwarded-For is believed."""
+        return tuple(ipaddress.ip_network(entry, strict=False) for entry in self.trusted_proxies)
 
     def intake(self) -> IntakeSettings:
         """What the intake is told."""
@@ -197,8 +258,6 @@ def load_config(home: Path, environment: Mapping[str, str] | None = None) -> Con
         faults.append(f"{home / CONFIG_FILE}: {error}")
     if faults or config is None:
         raise ConfigError("The configuration has faults:\n" + "\n".join(f"  - {fault}" for fault in faults))
-    if config.delivery.lease_s <= config.delivery.timeout_s:
-        raise ConfigError("delivery.lease_s must be longer than delivery.timeout_s, or a slow try is made twice.")
     return config
 
 
@@ -219,7 +278,7 @@ def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
         section, _, key = name.removeprefix("RELAY_").lower().partition("__")
         field = Config.model_fields.get(section)
         inner = getattr(field.annotation, "model_fields", {}) if field else {}
-        if key and key not in inner:
+        if field is None or (key and key not in inner):
             faults.append(f"the environment variable {name} names no setting")
     return faults
 

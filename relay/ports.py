@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from relay.core.directory import Directory
+    from relay.core.keyring import NextKey
     from relay.core.model import (
         AuthorizationCode,
         Delivery,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         EventItem,
         Outcome,
         RefreshToken,
+        Revocation,
     )
     from relay.core.tokens import AccessToken, StoredParameters
     from relay.core.urlpolicy import UrlPolicy
@@ -202,8 +204,8 @@ class DirectoryStore(Protocol):
         """Change title, redirect_uri, scope, installed, version or active."""
         ...
 
-    async def delete_app(self, number: int, now: int) -> None:
-        """Mark an application deleted; its grants and codes go with it."""
+    async def delete_app(self, number: int, revocation: Revocation, entry: AuditEntry) -> None:
+        """Mark an application deleted; its tokens, grants and codes are revoked with it."""
         ...
 
 
@@ -245,6 +247,46 @@ class TokenStore(Protocol):
 
     async def revoke_grant(self, grant_id: int, entry: AuditEntry) -> None:
         """Revoke a family of refresh tokens and record why; nothing happens if it is revoked already."""
+        ...
+
+
+class IssuerStore(Protocol):
+    """Keys, revocations, the audit record, and what ends by itself."""
+
+    async def add_key(self, portal_id: int, key: NextKey, key_sealed: bytes, entry: AuditEntry) -> None:
+        """Store a key (portal 0: a signing key) and set the end of those it follows; once."""
+        ...
+
+    async def forget_keys(self, portal_id: int, key_ids: Sequence[int]) -> None:
+        """Delete keys whose last token has ended."""
+        ...
+
+    async def revoke(self, revocation: Revocation, entry: AuditEntry) -> None:
+        """Revoke a token, or everything of an app, a user or a portal: sealed tokens, grants and codes alike."""
+        ...
+
+    async def longest_access_s(self, configured_s: int) -> int:
+        """The longest life an access token was ever given here."""
+        ...
+
+    async def save_challenge(self, key_hash: bytes, code_challenge: str, expires: int) -> None:
+        """Keep the challenge of an authorization request."""
+        ...
+
+    async def find_challenge(self, key_hash: bytes, now: int) -> str | None:
+        """The challenge kept under the key, if it has not expired."""
+        ...
+
+    async def add_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Append security events that change nothing else."""
+        ...
+
+    async def list_audit(self, since: int, kind: str, limit: int) -> list[AuditEntry]:
+        """The newest entries first, of one kind (or all kinds that begin with it) if given."""
+        ...
+
+    async def purge(self, now: int, used_before: int, most: int) -> dict[str, int]:
+        """Delete up to `most` rows each of what has ended; how many, by table."""
         ...
 
 
@@ -290,7 +332,7 @@ class DeliveryStore(Protocol):
         ...
 
 
-class Store(DirectoryStore, TokenStore, DeliveryStore, Protocol):
+class Store(DirectoryStore, TokenStore, IssuerStore, DeliveryStore, Protocol):
     """All of it, as one adapter gives it."""
 
 

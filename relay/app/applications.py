@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from relay.app.portals import SECRET_BYTES, new_client_id
 from relay.core.errors import InvalidRequest, NotInstalled, UnknownApplication
-from relay.core.model import APP_STATUSES, LOCAL_STATUS
+from relay.core.model import APP_STATUSES, JWT_FORMAT, LOCAL_STATUS, SEALED_FORMAT
 from relay.core.phpform import readable
 from relay.core.tokens import split_scope
-from relay.ports import NewApp
+from relay.ports import AuditEntry, NewApp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from relay.app.revocation import Revocations
     from relay.core.directory import Directory
     from relay.core.model import App, Portal
     from relay.core.phpform import Form
@@ -35,8 +36,9 @@ _TRIAL_OR_PAID = frozenset("TP")
 class Applications:
     """Adds, changes and deletes applications."""
 
-    def __init__(self, store: Store, vault: Vault, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, store: Store, vault: Vault, clock: Clock, entropy: Entropy, revocations: Revocations) -> None:
         self._store = store
+        self._revocations = revocations
         self._vault = vault
         self._clock = clock
         self._entropy = entropy
@@ -97,8 +99,7 @@ class Applications:
 
     async def delete(self, directory: Directory, portal: Portal, form: Form) -> bool:
         """`application.delete`: its events already accepted, and ONAPPUNINSTALL to come, are still delivered."""
-        app = require_app(directory, portal, form.get("CLIENT_ID"))
-        await self._store.delete_app(app.number, self._now())
+        await self._delete(directory, require_app(directory, portal, form.get("CLIENT_ID")))
         return True
 
     async def install(self, directory: Directory, portal: Portal, form: Form) -> dict[str, Any]:
@@ -120,10 +121,50 @@ class Applications:
         """`application.uninstall`: no tokens until it is installed again. A local application is deleted."""
         app = require_app(directory, portal, form.get("CLIENT_ID"))
         if app.status == LOCAL_STATUS:
-            await self._store.delete_app(app.number, self._now())
+            await self._delete(directory, app)
         else:
+            await self._revocations.revoke_app(directory, app, "application.uninstall")
             await self._store.update_app(app.number, {"installed": False})
         return True
+
+    async def rotate_secret(self, app: App, overlap_s: int) -> str:
+        """A new client secret; the former one stays good for `overlap_s` seconds."""
+        secret = self._entropy(SECRET_BYTES).hex()
+        await self._store.update_app(
+            app.number,
+            {
+                "secret_hash": self._vault.hash_secret(secret),
+                "old_secret_hash": app.secret_hash if overlap_s > 0 else None,
+                "old_secret_until": self._now() + overlap_s if overlap_s > 0 else None,
+            },
+        )
+        entry = AuditEntry("app.secret_rotated", self._now(), app.portal_id, app.number, {"overlap_s": overlap_s})
+        await self._store.add_audit([entry])
+        return secret
+
+    async def configure(
+        self,
+        app: App,
+        *,
+        token_format: str | None = None,
+        audience: str | None = None,
+        post_only: bool | None = None,
+        active: bool | None = None,
+    ) -> None:
+        """Set an application's switches; None leaves one as it is. Raises InvalidRequest."""
+        if token_format not in {None, SEALED_FORMAT, JWT_FORMAT}:
+            raise InvalidRequest(f"The token format must be {SEALED_FORMAT} or {JWT_FORMAT}.")
+        given = {"token_format": token_format, "audience": audience, "post_only": post_only, "active": active}
+        changes = {name: value for name, value in given.items() if value is not None}
+        if changes:
+            await self._store.update_app(app.number, changes)
+            entry = AuditEntry("app.configured", self._now(), app.portal_id, app.number, changes)
+            await self._store.add_audit([entry])
+
+    async def _delete(self, directory: Directory, app: App) -> None:
+        revocation = await self._revocations.everything(directory, app.portal_id, app_number=app.number)
+        entry = AuditEntry("app.deleted", self._now(), app.portal_id, app.number)
+        await self._store.delete_app(app.number, revocation, entry)
 
     def _now(self) -> int:
         return self._clock.now_ms() // 1000

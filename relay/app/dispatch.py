@@ -76,6 +76,7 @@ class Dispatcher:
         self._in_hand: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._stopping = False
+        self._stopped = asyncio.Event()
         self._finished: list[Finished] = []
         self._flush = asyncio.Event()
         self._policies: dict[int, tuple[tuple[str, ...], UrlPolicy]] = {}
@@ -106,7 +107,9 @@ class Dispatcher:
                     await self._start_due()
                 except Unavailable as error:
                     _log.warning("dispatch.store_unavailable", reason=error.description)
-                    next_sweep_ms = self._clock.now_ms() + round(self._settings.sweep_s * 1000)
+                    next_sweep_ms = 0
+                    await self._pause()
+                    continue
                 await self._sleep_until(next_sweep_ms)
         finally:
             if self._in_hand:
@@ -122,6 +125,15 @@ class Dispatcher:
         """Claim nothing more; `run` ends when what is in hand has ended, or after `drain_s`."""
         self._stopping = True
         self._wake.set()
+        self._stopped.set()
+
+    async def _pause(self) -> None:
+        """Leave a store that fails alone for a while, whatever is due; `drain` ends it."""
+        try:
+            async with asyncio.timeout(self._settings.sweep_s):
+                await self._stopped.wait()
+        except TimeoutError:
+            pass
 
     async def _sleep_until(self, next_sweep_ms: int) -> None:
         now_ms = self._clock.now_ms()
@@ -236,6 +248,7 @@ class Dispatcher:
             parameters=parameters,
             scope=None,
             now=self._clock.now_ms() // 1000,
+            issuer=self._issuer.public_url,
             lifetimes=self._issuer.lifetimes,
             entropy=self._entropy,
         )

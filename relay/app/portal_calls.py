@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from relay import __version__
 from relay.core.errors import InvalidRequest, RelayError, Unavailable, UnknownMethod
-from relay.core.phpform import parse_form
+from relay.core.phpform import parse_form, readable
 from relay.core.portal_rpc import parse_batch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from relay.app.applications import Applications
+    from relay.app.bundles import Bundles
     from relay.app.intake import Intake
     from relay.app.portals import Portals
     from relay.app.settings import IntakeSettings
@@ -22,8 +24,12 @@ if TYPE_CHECKING:
     from relay.core.directory import Directory
     from relay.core.model import Portal
     from relay.core.phpform import Form, FormLimits
+    from relay.ports import Clock
 
     Method = Callable[[Directory, Portal, Form], Awaitable[Any]]
+
+
+MAX_ECHO = 200
 
 
 class PortalCalls:
@@ -35,10 +41,13 @@ class PortalCalls:
         applications: Applications,
         tokens: Tokens,
         intake: Intake,
+        bundles: Bundles,
         settings: IntakeSettings,
         form_limits: FormLimits,
+        clock: Clock,
     ) -> None:
         self._portals = portals
+        self._clock = clock
         self._settings = settings
         self._form_limits = form_limits
         self._methods: dict[str, Method] = {
@@ -54,6 +63,8 @@ class PortalCalls:
             "rest.check": tokens.check,
             "rest.code": tokens.issue_code,
             "rest.event.call": lambda _directory, portal, form: intake.event_call(portal, form),
+            "relay.bundle": bundles.bundle,
+            "relay.echo": self._echo,
             "methods": self._list_methods,
             "batch": self._batch,
         }
@@ -73,6 +84,14 @@ class PortalCalls:
             raise UnknownMethod
         result = await call(directory, portal, form)
         return result if method == "batch" else {"result": result}
+
+    async def _echo(self, _directory: Directory, _portal: Portal, form: Form) -> dict[str, Any]:
+        """`relay.echo`: what the module's check sends comes back, with the relay's time and version."""
+        return {
+            "echo": readable(form.get("TOKEN"))[:MAX_ECHO],
+            "time": self._clock.now_ms() // 1000,
+            "version": __version__,
+        }
 
     async def _list_methods(self, _directory: Directory, _portal: Portal, _form: Form) -> list[str]:
         return sorted(self._methods)

@@ -98,7 +98,7 @@ class Portals:
         """The newest snapshot."""
         return await self._store.directory()
 
-    async def register(self, form: Form) -> dict[str, str]:
+    async def register(self, form: Form, address: str = "") -> dict[str, str]:
         """Answer `/oauth/register/` (protocol.md section 3): top-level client_id and client_secret.
 
         The same portal gets the same pair again, also when two of its processes register at once.
@@ -110,13 +110,13 @@ class Portals:
         pin = hash_token(licence) if licence else None
         self._check_licence(portal, form, pin)
         if portal.client_id is None:
-            portal = await self._register_new(portal, pin)
+            portal = await self._register_new(portal, pin, address)
         elif portal.licence_pin is None and pin is not None:
             await self._store.pin_licence(portal.id, pin)
         secret = self._vault.open(PORTAL_SECRET, portal.secret_sealed or b"").decode()
         return {"client_id": portal.client_id or "", "client_secret": secret}
 
-    async def _register_new(self, portal: Portal, pin: bytes | None) -> Portal:
+    async def _register_new(self, portal: Portal, pin: bytes | None, address: str) -> Portal:
         client_id = new_client_id("portal", self._entropy)
         secret = self._entropy(SECRET_BYTES).hex()
         await self._store.register_portal(
@@ -125,7 +125,7 @@ class Portals:
             self._vault.hash_secret(secret),
             self._vault.seal(PORTAL_SECRET, secret.encode(), self._entropy(NONCE_BYTES)),
             pin,
-            AuditEntry("portal.registered", self._now(), portal.id),
+            AuditEntry("portal.registered", self._now(), portal.id, None, {"address": address}),
         )
         return (await self._store.directory()).portals[portal.id]
 

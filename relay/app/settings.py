@@ -14,10 +14,19 @@ from relay.core.tokens import Lifetimes
 
 @dataclass(frozen=True, slots=True)
 class IssuerSettings:
-    """public_url: the origin apps and portals reach the relay at, no slash at the end."""
+    """public_url: the origin apps and portals reach the relay at, no slash at the end.
+
+    bundle_life_s: how long a portal's module may go on without the relay. key_rotate_s: how long a key is used.
+    housekeeping_s: time between rounds of housekeeping, each of at most purge_rounds batches of purge_batch rows.
+    """
 
     public_url: str
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    bundle_life_s: int = 86400
+    key_rotate_s: int = 30 * 86400
+    housekeeping_s: float = 60.0
+    purge_batch: int = 500
+    purge_rounds: int = 20
 
     @property
     def server_endpoint(self) -> str:

@@ -6,14 +6,33 @@ paths (`rest.check`, `app.info`) never write.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from relay.app.applications import require_installed
-from relay.core.errors import InvalidRequest, InvalidToken, RelayError
-from relay.core.model import LOCAL_STATUS, AuthorizationCode
-from relay.core.oauth import Denied, Redeem, Repeat, Rotate, Snapshot, TokenRequest, decide, grant_refused
+from relay.core.errors import (
+    ExpiredToken,
+    InvalidClient,
+    InvalidRequest,
+    InvalidToken,
+    RelayError,
+    UnknownApplication,
+)
+from relay.core.model import LOCAL_STATUS, AuthorizationCode, read_user_id
+from relay.core.oauth import (
+    Denied,
+    Redeem,
+    Repeat,
+    Rotate,
+    Snapshot,
+    TokenRequest,
+    client_app,
+    decide,
+    grant_refused,
+)
+from relay.core.phpform import readable
 from relay.core.tokens import (
     CODE_BYTES,
     EVENT_SESSION_FRESH,
@@ -34,11 +53,14 @@ if TYPE_CHECKING:
     from relay.app.settings import IssuerSettings
     from relay.core.directory import Directory
     from relay.core.model import App, Portal, RefreshToken
-    from relay.core.oauth import Decision
     from relay.core.phpform import Form
-    from relay.core.tokens import Minted, TokenPair
+    from relay.core.tokens import CheckedToken, Minted, TokenPair
     from relay.core.vault import Vault
     from relay.ports import Clock, Entropy, Store
+
+
+CHALLENGE_LIFE_S = 600
+_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class Tokens:
@@ -81,6 +103,7 @@ class Tokens:
         app = require_installed(directory, portal, form.get("CLIENT_ID"))
         parameters = form.members("PARAMS")
         code = self._entropy(CODE_BYTES).hex()
+        challenge = await self._store.find_challenge(challenge_key(app, form.get("STATE")), self._now())
         await self._store.save_code(
             AuthorizationCode(
                 hash=hash_token(code),
@@ -88,16 +111,69 @@ class Tokens:
                 user_id=_user_id(parameters),
                 parameters=parameters,
                 expires=self._now() + self._settings.lifetimes.code_s,
+                code_challenge=challenge,
             )
         )
         result = {
             "code": code,
-            "state": form.get("STATE"),
+            "state": readable(form.get("STATE")),
             "domain": self._settings.host,
             "member_id": portal.member_id,
             "scope": app.scope,
+            "iss": self._settings.public_url,
         }
         return {"redirect_uri": app.redirect_uri, **result} if app.redirect_uri else result
+
+    async def begin_authorization(
+        self, client_id: str, state: str, challenge: str | None, method: str | None
+    ) -> Portal:
+        """`/oauth/authorize`: the portal whose page the browser goes to; a PKCE challenge is kept for its code.
+
+        Raises InvalidClient for an unknown application, InvalidRequest for a challenge that is not S256 or comes
+        without a state to know it by (RFC 7636 section 4.3).
+        """
+        directory = await self._store.directory()
+        apps = directory.apps_by_client(client_id)
+        if not apps:
+            raise InvalidClient("This application is not known here.")
+        if challenge is not None or method is not None:
+            if method != "S256" or not _CHALLENGE.fullmatch(challenge or "") or not state:
+                raise InvalidRequest("PKCE needs code_challenge, code_challenge_method=S256 and state.")
+            expires = self._now() + CHALLENGE_LIFE_S
+            await self._store.save_challenge(challenge_key(apps[0], state), challenge or "", expires)
+        return directory.portals[apps[0].portal_id]
+
+    async def introspect(self, client_id: str, client_secret: str, token: str) -> dict[str, Any]:
+        """RFC 7662: what the client's own access token says; of any other token nothing but that it is not active.
+
+        Raises InvalidClient.
+        """
+        directory = await self._store.directory()
+        app = client_app(directory, client_id, client_secret, self._vault.matches, self._now())
+        try:
+            checked = self.checked(token, directory, app.portal_id)
+        except (InvalidToken, ExpiredToken, UnknownApplication):
+            return {"active": False}
+        if checked.app.number != app.number:
+            return {"active": False}
+        return {
+            "active": True,
+            "iss": self._settings.public_url,
+            "client_id": app.client_id,
+            "sub": str(checked.claims.user_id),
+            "exp": checked.claims.expires,
+            "scope": await self._scope_of(checked, separator=" "),
+            "aud": checked.portal.client_endpoint,
+            "jti": f"{checked.claims.serial:012x}",
+            "token_type": "Bearer",
+        }
+
+    async def _scope_of(self, checked: CheckedToken, separator: str) -> str:
+        stored = None
+        if checked.claims.has_stored_parameters:
+            stored = await self._store.find_parameters(checked.app.number, checked.claims.serial)
+        scope = stored.scope if stored and stored.scope is not None else checked.app.scope
+        return scope.replace(",", separator)
 
     async def check(self, directory: Directory, portal: Portal, form: Form) -> dict[str, Any]:
         """`rest.check` (protocol.md sections 3 and 4). Raises InvalidToken, ExpiredToken, UnknownApplication.
@@ -105,7 +181,7 @@ class Tokens:
         `status` is said for local applications only: another value rewrites the portal's row.
         """
         text = form.get("TOKEN")
-        checked = check_access_token(text, directory, self._now(), portal.id)
+        checked = self.checked(text, directory, portal.id)
         stored = None
         if checked.claims.has_stored_parameters:
             stored = await self._store.find_parameters(checked.app.number, checked.claims.serial)
@@ -121,18 +197,20 @@ class Tokens:
         }
         return {**result, "status": LOCAL_STATUS} if checked.app.status == LOCAL_STATUS else result
 
+    def checked(self, text: str, directory: Directory, portal_id: int | None = None) -> CheckedToken:
+        """The verified token. Raises InvalidToken, ExpiredToken, UnknownApplication."""
+        issuer = self._settings.public_url
+        return check_access_token(text, directory, self._now(), issuer=issuer, portal_id=portal_id)
+
     async def app_info(self, text: str) -> dict[str, Any]:
         """`app.info` of the auth server (protocol.md section 6). Raises as `check` does."""
         directory = await self._store.directory()
-        checked = check_access_token(text, directory, self._now())
+        checked = self.checked(text, directory)
         app, portal, claims = checked.app, checked.portal, checked.claims
-        stored = None
-        if claims.has_stored_parameters:
-            stored = await self._store.find_parameters(app.number, claims.serial)
         expires = datetime.fromtimestamp(claims.expires, UTC).isoformat()
         return {
             "client_id": app.client_id,
-            "scope": stored.scope if stored and stored.scope is not None else app.scope,
+            "scope": await self._scope_of(checked, separator=","),
             "expires": expires,
             "user_id": claims.user_id,
             "status": app.status,
@@ -149,8 +227,11 @@ class Tokens:
             },
         }
 
-    async def token(self, request: TokenRequest) -> dict[str, Any]:
-        """`/oauth/token/`: run the grant, commit, answer (protocol.md section 6). Raises RelayError."""
+    async def token(self, request: TokenRequest, address: str = "") -> dict[str, Any]:
+        """`/oauth/token/`: run the grant, commit, answer (protocol.md section 6). Raises RelayError.
+
+        address: the caller's, for the audit record.
+        """
         directory = await self._store.directory()
         snapshot = await self._snapshot(directory, request)
         decision = decide(
@@ -159,6 +240,9 @@ class Tokens:
             secret_matches=self._vault.matches,
             mint=partial(self._mint_for, directory),
         )
+        if isinstance(decision, Denied):
+            await self._record_reuse(decision, address)
+            raise decision.error
         return await self._commit(directory, request, decision)
 
     async def _snapshot(self, directory: Directory, request: TokenRequest) -> Snapshot:
@@ -167,8 +251,8 @@ class Tokens:
             code = await self._store.find_code(hash_token(request.code))
         elif request.grant_type == "refresh_token" and request.refresh_token:
             refresh = await self._store.find_refresh(hash_token(request.refresh_token))
-        grace_s = self._settings.lifetimes.refresh_grace_s
-        return Snapshot(directory.apps_by_client(request.client_id), code, refresh, self._now(), grace_s)
+        apps = directory.apps_by_client(request.client_id)
+        return Snapshot(apps, code, refresh, self._now(), self._settings.lifetimes)
 
     def _mint(
         self, directory: Directory, app: App, user_id: int, parameters: Mapping[str, str], scope: str | None
@@ -180,6 +264,7 @@ class Tokens:
             parameters=parameters,
             scope=scope,
             now=self._now(),
+            issuer=self._settings.public_url,
             lifetimes=self._settings.lifetimes,
             entropy=self._entropy,
         )
@@ -194,10 +279,9 @@ class Tokens:
             parameters["TZ_OFFSET"] = grant.tz_offset
         return self._mint(directory, app, grant.user_id, parameters, grant.scope)
 
-    async def _commit(self, directory: Directory, request: TokenRequest, decision: Decision) -> dict[str, Any]:
-        if isinstance(decision, Denied):
-            await self._record_reuse(decision)
-            raise decision.error
+    async def _commit(
+        self, directory: Directory, request: TokenRequest, decision: Redeem | Rotate | Repeat
+    ) -> dict[str, Any]:
         portal = directory.portals[decision.app.portal_id]
         if isinstance(decision, Redeem):
             pair = await self._redeem(decision)
@@ -206,12 +290,19 @@ class Tokens:
         pair = await self._rotate(request, decision)
         return self._answer(pair, decision.app, portal, grant.user_id, grant.scope)
 
-    async def _record_reuse(self, denied: Denied) -> None:
+    async def _record_reuse(self, denied: Denied, address: str) -> None:
+        """A code or refresh token that was used up came back: its whole family ends (RFC 9700 section 4.14.2)."""
         if denied.reused_grant is None or denied.app is None:
             return
         await self._store.revoke_grant(
             denied.reused_grant,
-            AuditEntry("grant.reused", self._now(), denied.app.portal_id, denied.app.number),
+            AuditEntry(
+                "grant.reused",
+                self._now(),
+                denied.app.portal_id,
+                denied.app.number,
+                {"generation": denied.reused_generation, "address": address},
+            ),
         )
 
     async def _redeem(self, decision: Redeem) -> TokenPair:
@@ -257,6 +348,11 @@ class Tokens:
         return self._clock.now_ms() // 1000
 
 
+def challenge_key(app: App, state: str) -> bytes:
+    """What a PKCE challenge is kept under between the authorization request and the portal's `rest.code`."""
+    return hash_token(f"{app.number}:{state}")
+
+
 def _new_grant(minted: Minted, app: App, user_id: int, scope: str | None, tz_offset: str | None) -> NewGrant:
     return NewGrant(
         app_number=app.number,
@@ -270,7 +366,7 @@ def _new_grant(minted: Minted, app: App, user_id: int, scope: str | None, tz_off
 
 
 def _user_id(parameters: Mapping[str, str]) -> int:
-    text = parameters.get("LOCAL_USER", "")
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:12]) < 1 << 32):
+    user_id = read_user_id(parameters.get("LOCAL_USER", ""))
+    if not user_id:
         raise InvalidRequest("PARAMS[LOCAL_USER] must be a user's id.")
-    return int(text)
+    return user_id

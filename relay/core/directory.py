@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from relay.core.model import App, Portal, SealingKey
+    from relay.core.model import App, Portal, Revocation, SealingKey
+    from relay.core.signing import SigningKey
 
 
 @dataclass(frozen=True, slots=True)
 class Revocations:
     """What no longer counts although its seal is good.
 
-    tokens: (app number, serial) of single tokens. portals, apps, users: tokens whose expiry is at or before the
-    mark are revoked; users are keyed by (portal id, user id).
+    tokens: (app number, serial) of single tokens → their expiry. portals, apps, users: tokens whose expiry is at
+    or before the mark are revoked; users are keyed by (portal id, user id).
     """
 
-    tokens: frozenset[tuple[int, int]] = frozenset()
+    tokens: Mapping[tuple[int, int], int] = field(default_factory=dict)
     portals: Mapping[int, int] = field(default_factory=dict)
     apps: Mapping[int, int] = field(default_factory=dict)
     users: Mapping[tuple[int, int], int] = field(default_factory=dict)
@@ -37,6 +38,25 @@ class Revocations:
         )
 
 
+def gather_revocations(stored: Iterable[Revocation]) -> Revocations:
+    """Sort stored revocations by what they concern."""
+    tokens: dict[tuple[int, int], int] = {}
+    portals: dict[int, int] = {}
+    apps: dict[int, int] = {}
+    users: dict[tuple[int, int], int] = {}
+    for one in stored:
+        if one.serial is not None:
+            tokens[one.app_number or 0, one.serial] = one.through
+        elif one.app_number is not None:
+            apps[one.app_number] = max(one.through, apps.get(one.app_number, 0))
+        elif one.user_id is not None:
+            key = (one.portal_id, one.user_id)
+            users[key] = max(one.through, users.get(key, 0))
+        else:
+            portals[one.portal_id] = max(one.through, portals.get(one.portal_id, 0))
+    return Revocations(tokens, portals, apps, users)
+
+
 class Directory:
     """An index over one version of the stored portals, applications, sealing keys and revocations."""
 
@@ -45,6 +65,7 @@ class Directory:
         portals: Iterable[Portal] = (),
         apps: Iterable[App] = (),
         keys: Iterable[SealingKey] = (),
+        signing_keys: Iterable[SigningKey] = (),
         revocations: Revocations | None = None,
         version: int = 0,
     ) -> None:
@@ -61,11 +82,12 @@ class Directory:
             if app.deleted_at is None:
                 self._live[app.portal_id, app.client_id] = app
                 self._by_client.setdefault(app.client_id, []).append(app)
+        self.signing_keys = tuple(signing_keys)
         self._keys: dict[tuple[int, int], SealingKey] = {}
-        self._newest_key: dict[int, SealingKey] = {}
-        for key in sorted(keys, key=lambda key: (key.created_at, key.key_id)):
+        self._portal_keys: dict[int, list[SealingKey]] = {}
+        for key in keys:
             self._keys[key.portal_id, key.key_id] = key
-            self._newest_key[key.portal_id] = key
+            self._portal_keys.setdefault(key.portal_id, []).append(key)
 
     def portal_by_client(self, client_id: str) -> Portal | None:
         """The portal that calls itself by this client id."""
@@ -91,6 +113,10 @@ class Directory:
         """The key to verify with."""
         return self._keys.get((portal_id, key_id))
 
-    def active_key(self, portal_id: int) -> SealingKey | None:
-        """The key to seal with."""
-        return self._newest_key.get(portal_id)
+    def sealing_keys(self, portal_id: int) -> list[SealingKey]:
+        """All keys of a portal: published, active and retired."""
+        return self._portal_keys.get(portal_id, [])
+
+    def apps_of(self, portal_id: int) -> list[App]:
+        """A portal's applications that are not deleted."""
+        return [app for (owner, _), app in self._live.items() if owner == portal_id]

@@ -12,6 +12,8 @@ from hashlib import md5
 from urllib.parse import urlsplit
 
 LOCAL_STATUS = "L"
+SEALED_FORMAT = "sealed"
+JWT_FORMAT = "jwt"
 APP_STATUSES = frozenset("FDTPLS")
 
 
@@ -57,6 +59,8 @@ class App:
     """One application of one portal. `number` is what sealed tokens carry and is never used twice.
 
     scope: comma list in the order it was given. status: one of F D T P L S. secret_hash: keyed hash.
+    old_secret_hash: the secret before a rotation, good until old_secret_until. token_format: "sealed" or "jwt".
+    audience: further audiences of its JWTs, separated by spaces. post_only: no GET on the token endpoint.
     """
 
     number: int
@@ -73,6 +77,11 @@ class App:
     created_at: int
     date_finish: int | None = None
     deleted_at: int | None = None
+    old_secret_hash: bytes | None = None
+    old_secret_until: int | None = None
+    token_format: str = SEALED_FORMAT
+    audience: str = ""
+    post_only: bool = False
 
     @property
     def usable(self) -> bool:
@@ -82,12 +91,16 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class SealingKey:
-    """A key that seals one portal's access tokens, in the clear (only ever in memory)."""
+    """A key that seals one portal's access tokens, in the clear (only ever in memory).
+
+    good_until: when the last token made with it ends; None while it has no successor.
+    """
 
     portal_id: int
     key_id: int
     key: bytes
-    created_at: int
+    active_from: int
+    good_until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +146,27 @@ class AuthorizationCode:
     expires: int
     used_at: int | None = None
     grant_id: int | None = None
+    code_challenge: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """What no longer counts. through: tokens whose expiry is at or before it; serial: one token only.
+
+    Of portal, app and user the narrowest given is meant: an app, a user of the portal, or all of the portal.
+    """
+
+    portal_id: int
+    through: int
+    app_number: int | None = None
+    user_id: int | None = None
+    serial: int | None = None
+
+
+def read_user_id(text: str) -> int:
+    """A user's id as the portal writes it, 32 bits; 0 if it is none."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
+    return number if number < 1 << 32 else 0
 
 
 class DeliveryState(StrEnum):
@@ -169,8 +203,7 @@ class EventItem:
     @property
     def user_id(self) -> int:
         """LOCAL_USER, or 0 for none."""
-        text = self.auth.get("LOCAL_USER", "")
-        return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
+        return read_user_id(self.auth.get("LOCAL_USER", ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from urllib.parse import unquote_plus
 
 from authlib.oauth2.rfc6749 import AuthorizationServer, OAuth2Request, grants
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
+from authlib.oauth2.rfc7636 import CodeChallenge
 
 from relay.core.errors import InvalidClient, InvalidRequest, RelayError
 from relay.core.model import AuthorizationCode
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
     from authlib.oauth2 import OAuth2Error
 
+    from relay.core.directory import Directory
     from relay.core.model import App, RefreshToken
-    from relay.core.tokens import Minted
+    from relay.core.tokens import Lifetimes, Minted
 
 PARAMETERS = ("grant_type", "client_id", "client_secret", "code", "refresh_token", "code_verifier")
 MAX_PARAMETER_LENGTH = 512
@@ -50,6 +52,8 @@ class TokenRequest:
     client_secret: str
     code: str = ""
     refresh_token: str = ""
+    code_verifier: str = ""
+    by_get: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class Snapshot:
     code: AuthorizationCode | None
     refresh: RefreshToken | None
     now: int
-    grace_s: int
+    lifetimes: Lifetimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +100,48 @@ class Denied:
     error: RelayError
     app: App | None = None
     reused_grant: int | None = None
+    reused_generation: int = 0
 
 
 Decision = Redeem | Rotate | Repeat | Denied
 
 
 def read_token_request(
-    query: Iterable[tuple[str, str]], body: Iterable[tuple[str, str]], authorization: str | None
+    query: Iterable[tuple[str, str]],
+    body: Iterable[tuple[str, str]],
+    authorization: str | None,
+    *,
+    by_get: bool = False,
 ) -> TokenRequest:
     """Merge query, body and a Basic header into one request; everything the relay does not know is ignored.
 
     Raises InvalidRequest for a parameter given twice, given differently in query and body, too long or not
     printable ASCII; InvalidClient for a Basic header that cannot be read (RFC 6749 sections 2.3.1 and 3.2).
     """
-    merged = _once(query)
-    for name, value in _once(body).items():
+    merged = read_parameters(query, body, authorization, PARAMETERS)
+    return TokenRequest(
+        merged.get("grant_type", ""),
+        merged.get("client_id", ""),
+        merged.get("client_secret", ""),
+        merged.get("code", ""),
+        merged.get("refresh_token", ""),
+        merged.get("code_verifier", ""),
+        by_get,
+    )
+
+
+def read_parameters(
+    query: Iterable[tuple[str, str]],
+    body: Iterable[tuple[str, str]],
+    authorization: str | None,
+    known: Sequence[str],
+) -> dict[str, str]:
+    """The known parameters of a client's request, each once and printable, with the client's credentials.
+
+    Raises as `read_token_request` does.
+    """
+    merged = _once(query, known)
+    for name, value in _once(body, known).items():
         if merged.setdefault(name, value) != value:
             raise InvalidRequest(f"The parameter {name} is given twice with different values.")
     basic = _basic_credentials(authorization)
@@ -123,13 +154,23 @@ def read_token_request(
             if name in {"client_id", "client_secret"}:
                 raise InvalidClient(_CLIENT_REFUSED)
             raise InvalidRequest(f"The parameter {name} is malformed.")
-    return TokenRequest(
-        merged.get("grant_type", ""),
-        merged.get("client_id", ""),
-        merged.get("client_secret", ""),
-        merged.get("code", ""),
-        merged.get("refresh_token", ""),
-    )
+    return merged
+
+
+def client_app(
+    directory: Directory, client_id: str, secret: str, matches: Callable[[str, bytes], bool], now: int
+) -> App:
+    """The application that these credentials belong to. Raises InvalidClient, alike for unknown and wrong."""
+    for app in directory.apps_by_client(client_id):
+        if secret_is_good(app, secret, matches, now):
+            return app
+    raise InvalidClient(_CLIENT_REFUSED)
+
+
+def secret_is_good(app: App, secret: str, matches: Callable[[str, bytes], bool], now: int) -> bool:
+    """Whether it is the application's secret, or the one before it within the overlap of a rotation."""
+    old_is_good = app.old_secret_hash is not None and now < (app.old_secret_until or 0)
+    return matches(secret, app.secret_hash) or (old_is_good and matches(secret, app.old_secret_hash or b""))
 
 
 def decide(
@@ -144,6 +185,8 @@ def decide(
         return Denied(InvalidRequest("The parameter grant_type is missing."))
     if request.grant_type not in {"authorization_code", "refresh_token"}:
         return Denied(_error("unsupported_grant_type"))
+    if request.by_get and any(app.post_only for app in snapshot.apps):
+        return Denied(InvalidRequest("This application must use POST here.", status=405))
     server = _Server(snapshot, secret_matches, mint)
     return server.run(request)
 
@@ -153,11 +196,11 @@ def grant_refused() -> RelayError:
     return _error("invalid_grant")
 
 
-def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+def _once(pairs: Iterable[tuple[str, str]], known: Sequence[str]) -> dict[str, str]:
     """The parameters this endpoint knows; a name that comes twice is refused (RFC 6749 section 3.2)."""
     seen: dict[str, str] = {}
     for name, value in pairs:
-        if name in PARAMETERS:
+        if name in known:
             if name in seen:
                 raise InvalidRequest(f"The parameter {name} is given twice.")
             seen[name] = value
@@ -185,12 +228,13 @@ def _error(code: str) -> RelayError:
 class _Client:
     """One application as Authlib's client."""
 
-    def __init__(self, app: App, matches: Callable[[str, bytes], bool]) -> None:
+    def __init__(self, app: App, matches: Callable[[str, bytes], bool], now: int) -> None:
         self.app = app
         self._matches = matches
+        self._now = now
 
     def check_client_secret(self, secret: str) -> bool:
-        return self._matches(secret, self.app.secret_hash) and self.app.usable
+        return self.app.usable and secret_is_good(self.app, secret, self._matches, self._now)
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
         return method == "client_secret_post" and endpoint == "token"
@@ -226,6 +270,20 @@ class _Credential:
 
     def check_client(self, client: _Client) -> bool:
         return client.app.number == self.app_number
+
+
+class _Challenge(CodeChallenge):  # type: ignore[misc]  # Authlib ships no types
+    """PKCE (RFC 7636) by S256 only; an app that sent no challenge does without."""
+
+    DEFAULT_CODE_CHALLENGE_METHOD = "S256"
+    SUPPORTED_CODE_CHALLENGE_METHOD = ["S256"]  # noqa: RUF012 - Authlib's own attribute
+
+    def get_authorization_code_challenge(self, authorization_code: _Credential) -> str | None:
+        stored = authorization_code.stored
+        return stored.code_challenge if isinstance(stored, AuthorizationCode) else None
+
+    def get_authorization_code_challenge_method(self, authorization_code: _Credential) -> str:
+        return "S256"
 
 
 class _CodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib ships no types
@@ -271,7 +329,8 @@ class _Server(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no ty
         self._decision: Decision | None = None
         self.client: _Client | None = None
         self._reused_grant: int | None = None
-        self.register_grant(_CodeGrant)
+        self._reused_generation = 0
+        self.register_grant(_CodeGrant, [_Challenge(required=False)])
         self.register_grant(_RefreshGrant)
 
     def run(self, request: TokenRequest) -> Decision:
@@ -281,6 +340,7 @@ class _Server(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no ty
             "client_secret": request.client_secret,
             "code": request.code,
             "refresh_token": request.refresh_token,
+            "code_verifier": request.code_verifier,
         }
         self.create_token_response(_Request({name: value for name, value in parameters.items() if value}))
         if self._decision is None:
@@ -292,7 +352,7 @@ class _Server(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no ty
         presented = self._snapshot.code or self._snapshot.refresh
         number = _app_number(presented) if presented else None
         apps = sorted(self._snapshot.apps, key=lambda app: app.number != number)
-        self.client = _Client(apps[0], self._matches) if apps else None
+        self.client = _Client(apps[0], self._matches, self._snapshot.now) if apps else None
         return self.client
 
     def code_for(self, client: _Client) -> _Credential | None:
@@ -308,10 +368,14 @@ class _Server(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no ty
         refresh, now = self._snapshot.refresh, self._snapshot.now
         if refresh is None or client is None or refresh.grant.app_number != client.app.number:
             return None
+        lifetimes = self._snapshot.lifetimes
         if refresh.grant.revoked_at is not None or refresh.expires <= now:
             return None
-        if refresh.replaced_at is not None and now - refresh.replaced_at > self._snapshot.grace_s:
+        if refresh.grant.created_at + lifetimes.refresh_absolute_s <= now:
+            return None
+        if refresh.replaced_at is not None and now - refresh.replaced_at > lifetimes.refresh_grace_s:
             self._reused_grant = refresh.grant.id
+            self._reused_generation = refresh.generation
             return None
         return _Credential(refresh, refresh.grant.app_number)
 
@@ -340,7 +404,9 @@ class _Server(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no ty
 
     def handle_error_response(self, request: OAuth2Request, error: OAuth2Error) -> None:
         code = error.error if error.error in _ERRORS else "invalid_request"
-        self._decision = Denied(_error(code), self.client.app if self.client else None, self._reused_grant)
+        self._decision = Denied(
+            _error(code), self.client.app if self.client else None, self._reused_grant, self._reused_generation
+        )
 
 
 def _app_number(stored: AuthorizationCode | RefreshToken) -> int:

@@ -65,7 +65,8 @@ def parse_form(body: bytes | str, limits: FormLimits) -> Form:
     """Read `a=1&b[c]=2` into a Form. Raises RequestTooLarge over a limit; nothing else can go wrong."""
     if len(body) > limits.max_bytes:
         raise RequestTooLarge(f"The body is larger than {limits.max_bytes} bytes.")
-    text = body.decode("latin-1") if isinstance(body, bytes) else body
+    raw = body if isinstance(body, bytes) else body.encode("utf-8", "surrogateescape")
+    text = raw.decode("latin-1")
     if text.count("&") >= limits.max_fields:
         raise RequestTooLarge(f"The form has more than {limits.max_fields} fields.")
     pairs: list[Pair] = []

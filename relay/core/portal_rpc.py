@@ -6,6 +6,7 @@ delivered is held and shown, not refused (protocol.md section 5).
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _SUFFIXES = (".json", ".xml")
 _DATA = "[query][QUERY_DATA]["
 _ITEM_ID = re.compile(r"[0-9a-f]{32}")
+_AUTHORITY = re.compile(r"[^/?#]+")
 _TRUE = frozenset({"1", "true", "Y", "y"})
 MAX_EVENT_NAME = 200
 
@@ -89,8 +91,13 @@ def _parse_item(fields: list[Pair]) -> EventItem:
 
 
 def _handler_url(url: str) -> str:
-    """The URL as text that can be stored; a byte that is no UTF-8 becomes an escape, as on the wire."""
+    """The URL in ASCII: its host in IDNA, other bytes above 0x7F as escapes, as on the wire."""
     if url.isascii():
         return url
+    scheme, mark, rest = url.partition("://")
+    host = _AUTHORITY.match(rest)
+    if mark and host:
+        with contextlib.suppress(UnicodeError):  # else it is no name: the delivery will be held
+            url = scheme + mark + host[0].encode("idna").decode("ascii") + rest[host.end() :]
     raw = url.encode("utf-8", "surrogateescape")
     return "".join(chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in raw)

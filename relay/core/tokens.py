@@ -6,11 +6,14 @@ Leans on the sealed codec and the directory. Never logs or stores a token's text
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from relay.core import sealed
+from relay.core import jwt_tokens, sealed
 from relay.core.errors import ExpiredToken, InvalidToken, UnknownApplication
+from relay.core.keyring import active_key
+from relay.core.model import JWT_FORMAT
+from relay.core.phpform import readable
 from relay.core.sealed import SealedClaims
 from relay.core.vault import NONCE_BYTES, open_with, seal_with
 
@@ -29,10 +32,15 @@ _SUCCESSOR = "relay-refresh-successor-v1"
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """Lifetimes in seconds (protocol.md section 6) and the grace in which a used refresh token still answers."""
+    """Lifetimes in seconds (protocol.md section 6).
+
+    refresh_s: of a refresh token that is not used; refresh_absolute_s: of a grant, however often it is refreshed.
+    refresh_grace_s: how long a used refresh token still answers with its successor.
+    """
 
     access_s: int = 3600
     refresh_s: int = 180 * 86400
+    refresh_absolute_s: int = 5 * 365 * 86400
     code_s: int = 30
     refresh_grace_s: int = 60
 
@@ -96,24 +104,22 @@ def mint_access_token(
     parameters: Mapping[str, str],
     scope: str | None,
     now: int,
+    issuer: str,
     lifetimes: Lifetimes,
     entropy: Callable[[int], bytes],
 ) -> AccessToken:
-    """Seal a token under the portal's newest key.
+    """A token sealed under the portal's active key, or a signed one where the application asks for JWTs.
 
     parameters: as sent with `rest.authorize` or the event; those that fit travel in the token. scope: narrower
     than the app's, or None. A revocation mark of this second pushes the expiry past it, so that what is granted
     after a revocation is never caught by it.
     """
-    key = directory.active_key(app.portal_id)
-    if key is None:
-        raise InvalidToken("No sealing key is active.")
     session, tz_min, rest = _fit(parameters)
     stored = StoredParameters(rest, scope) if rest or scope is not None else None
     mark = directory.revocations.through(app.portal_id, app.number, user_id)
     claims = SealedClaims(
         expires=max(now + lifetimes.access_s, mark + 1),
-        key_id=key.key_id,
+        key_id=0,
         user_id=user_id,
         app_number=app.number,
         serial=int.from_bytes(entropy(sealed.SERIAL_BYTES), "little"),
@@ -121,7 +127,15 @@ def mint_access_token(
         tz_offset_min=tz_min,
         has_stored_parameters=stored is not None,
     )
-    return AccessToken(sealed.seal(claims, key.key), claims.expires, app.number, claims.serial, stored)
+    if app.token_format == JWT_FORMAT:
+        granted = app.scope if scope is None else scope
+        text = jwt_tokens.sign_access_token(claims, directory, app, scope=granted, now=now, issuer=issuer)
+    else:
+        key = active_key(directory.sealing_keys(app.portal_id), now)
+        if key is None:
+            raise InvalidToken("No sealing key is active.")
+        text = sealed.seal(replace(claims, key_id=key.key_id), key.key)
+    return AccessToken(text, claims.expires, app.number, claims.serial, stored)
 
 
 def mint_pair(
@@ -132,6 +146,7 @@ def mint_pair(
     parameters: Mapping[str, str],
     scope: str | None,
     now: int,
+    issuer: str,
     lifetimes: Lifetimes,
     entropy: Callable[[int], bytes],
 ) -> Minted:
@@ -143,6 +158,7 @@ def mint_pair(
         parameters=parameters,
         scope=scope,
         now=now,
+        issuer=issuer,
         lifetimes=lifetimes,
         entropy=entropy,
     )
@@ -156,18 +172,17 @@ def mint_refresh_token(user_id: int, expires: int, entropy: Callable[[int], byte
     return raw.hex()
 
 
-def check_access_token(text: str, directory: Directory, now: int, portal_id: int | None = None) -> CheckedToken:
+def check_access_token(
+    text: str, directory: Directory, now: int, *, issuer: str, portal_id: int | None = None
+) -> CheckedToken:
     """Verify a token's seal, application, expiry and revocation, with no look-up beyond the snapshot.
 
     portal_id: the portal that asks; another portal's token is unknown to it. Raises InvalidToken, ExpiredToken or
     UnknownApplication (protocol.md section 4).
     """
-    claims = sealed.peek(text)
+    claims = _verified_claims(text, directory, issuer)
     app = directory.apps.get(claims.app_number) if claims else None
     if claims is None or app is None or (portal_id is not None and app.portal_id != portal_id):
-        raise InvalidToken("The access token is not known here.")
-    key = directory.sealing_key(app.portal_id, claims.key_id)
-    if key is None or not sealed.verify(text, key.key):
         raise InvalidToken("The access token is not known here.")
     if app.deleted_at is not None:
         raise UnknownApplication("The application has been deleted.")
@@ -180,6 +195,18 @@ def check_access_token(text: str, directory: Directory, now: int, portal_id: int
     if not app.usable:
         raise InvalidToken("The application is switched off.")
     return CheckedToken(claims, app, directory.portals[app.portal_id])
+
+
+def _verified_claims(text: str, directory: Directory, issuer: str) -> SealedClaims | None:
+    """The claims of a token that one of our keys made, whatever its age; None for anything else."""
+    claims = sealed.peek(text)
+    if claims is None:
+        return jwt_tokens.verified_claims(text, directory, issuer) if text.count(".") == 2 else None
+    app = directory.apps.get(claims.app_number)
+    key = directory.sealing_key(app.portal_id, claims.key_id) if app else None
+    if key is None or not sealed.verify(text, key.key):
+        return None
+    return claims if key.good_until is None or claims.expires <= key.good_until else None
 
 
 def token_answer(
@@ -213,14 +240,17 @@ def token_answer(
 
 
 def parameters_of(claims: SealedClaims, stored: StoredParameters | None) -> dict[str, str]:
-    """The token's `parameters` as they were sent (protocol.md sections 3 and 4); all values are text."""
+    """The token's `parameters` as they were sent (protocol.md sections 3 and 4); all values are text.
+
+    A byte that is no UTF-8 cannot be said in JSON and becomes U+FFFD.
+    """
     parameters = {"LOCAL_USER": str(claims.user_id)}
     if claims.tz_offset_min is not None:
         parameters["TZ_OFFSET"] = str(claims.tz_offset_min * 60)
     if claims.event_session is not None:
         parameters["EVENT_SESSION"] = str(claims.event_session)
     if stored is not None:
-        parameters.update(stored.parameters)
+        parameters.update({readable(name): readable(value) for name, value in stored.parameters.items()})
     return parameters
 
 

@@ -7,6 +7,7 @@ really resolved (a name may change between the two). Never allows a cloud's meta
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_URL_LENGTH = 2000
+_NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 _PRIVATE = tuple(ipaddress.ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
 _METADATA = frozenset(ipaddress.ip_address(text) for text in ("169.254.169.254", "100.100.100.200", "fd00:ec2::254"))
 
@@ -38,9 +40,10 @@ def parse_allow(entry: str) -> str:
     """The canonical form of one `--allow` entry; ValueError if it is neither a host name nor an address range."""
     text = entry.strip().lower().rstrip(".")
     try:
+        text = text if text.isascii() else text.encode("idna").decode("ascii")
         return str(ipaddress.ip_network(text, strict=False))
     except ValueError:
-        if "/" in text or not _is_host_name(text):
+        if "/" in text or not text.isascii() or not _is_host_name(text):
             raise ValueError(f"{entry!r} is neither a host name nor an address range like 10.1.0.0/16") from None
         return text
 
@@ -58,8 +61,11 @@ def build_policy(allow: tuple[str, ...]) -> UrlPolicy:
 
 
 def parse_target(url: str) -> Target | None:
-    """Take a handler's URL apart; None if it is no http or https URL that can be called."""
-    if len(url) > MAX_URL_LENGTH or not url.isprintable():
+    """Take a handler's URL apart; None if it is no http or https URL that can be called.
+
+    A URL beyond ASCII is none: what calls it may read its host otherwise than this does (fullwidth digits).
+    """
+    if len(url) > MAX_URL_LENGTH or not url.isascii() or not url.isprintable():
         return None
     try:
         parts = urlsplit(url)
@@ -68,7 +74,10 @@ def parse_target(url: str) -> Target | None:
         return None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         return None
-    return Target(parts.hostname.lower().rstrip("."), port or (443 if parts.scheme == "https" else 80))
+    host = parts.hostname.lower().rstrip(".")
+    if host_is_literal(host) is None and _NUMBER.fullmatch(host.rpartition(".")[2]):
+        return None  # an address in a spelling that only some readers know: 127.1, 0x7f.1, 2130706433
+    return Target(host, port or (443 if parts.scheme == "https" else 80))
 
 
 def host_is_literal(host: str) -> Address | None:

@@ -118,7 +118,7 @@ class SqlDeliveryStore:
         await self._database.write(unit)
 
     async def release_leases(self, *, now_ms: int, owner: str | None = None) -> int:
-        """Make expired leases due again, or all that `owner` held; how many."""
+        """Make expired leases due again, or all that `owner` held; how many. They keep their place in the order."""
         over = _D.lease_until_ms <= now_ms if owner is None else _D.lease_owner == owner
         ids = select(_D.id).where(_D.state == "leased", over).limit(_MAX_RELEASED)
         if not await self._database.read(lambda c: c.execute(ids.limit(1)).first()):
@@ -128,7 +128,7 @@ class SqlDeliveryStore:
             changed = connection.execute(
                 update(s.deliveries)
                 .where(_D.id.in_(ids), _D.state == "leased")
-                .values(state="due", due_at_ms=now_ms, lease_owner=None, lease_until_ms=None)
+                .values(state="due", lease_owner=None, lease_until_ms=None)
             )
             return int(changed.rowcount)
 

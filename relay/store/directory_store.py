@@ -6,6 +6,7 @@ transaction, so that every process sees it at its next request.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from typing import TYPE_CHECKING, Any
@@ -13,19 +14,21 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from relay.core.directory import Directory
+from relay.core.directory import Directory, gather_revocations
 from relay.core.errors import Conflict, NotFound, Unavailable
-from relay.core.model import App, Portal, SealingKey
+from relay.core.model import App, Portal, Revocation, SealingKey
+from relay.core.signing import load_signing_key
 from relay.store import schema as s
-from relay.store.rows import add_audit, inserted_id
+from relay.store.issuer_store import revoke_rows
+from relay.store.rows import DIRECTORY, add_audit, inserted_id, touch_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from relay.core.signing import SigningKey
     from relay.ports import AuditEntry, NewApp, NewPortal
     from relay.store.database import ChangeSignal, Database
 
-DIRECTORY = "directory"
 _UNFINISHED = ("due", "leased", "held")
 
 
@@ -37,25 +40,37 @@ class SqlDirectoryStore:
         self._signal = signal
         self._open_key = open_key
         self._directory = Directory(version=-1)
+        self._changes = 0
+        self._changes_loaded = 0
+        self._loading = asyncio.Lock()
 
     async def directory(self) -> Directory:
         """The newest snapshot; some microseconds while nothing changed."""
         try:
-            changed = self._signal.changed()
-            if changed and self._signal.value(DIRECTORY) != self._directory.version:
-                loaded = await self._database.read(self._load)
-                if loaded.version > self._directory.version:
-                    self._directory = loaded
+            if self._signal.changed():
+                self._changes += 1
+            while self._changes_loaded != self._changes:
+                # The others wait: while one loads, the snapshot at hand may lack what they have just committed.
+                async with self._loading:
+                    await self._catch_up()
         except sqlite3.Error as error:
             raise Unavailable(f"The store did not answer: {error}") from error
         return self._directory
+
+    async def _catch_up(self) -> None:
+        changes = self._changes
+        if changes == self._changes_loaded:
+            return
+        if self._signal.value(DIRECTORY) != self._directory.version:
+            self._directory = await self._database.read(self._load)
+        self._changes_loaded = changes
 
     async def announce_portal(self, portal: NewPortal, now: int) -> int:
         """Store a portal with its first sealing key; of a known one renew window, licence and allow-list."""
 
         def unit(connection: Connection) -> int:
             known = connection.execute(select(s.portals).where(s.portals.c.url == portal.url)).one_or_none()
-            _touch(connection)
+            touch_directory(connection)
             if known is None:
                 return self._insert_portal(connection, portal, now)
             allow = dict.fromkeys([*json.loads(known.allow), *portal.allow])
@@ -95,7 +110,7 @@ class SqlDirectoryStore:
                 )
             )
             if changed.rowcount:
-                _touch(connection)
+                touch_directory(connection)
                 add_audit(connection, entry)
 
         await self._database.write(unit)
@@ -109,7 +124,7 @@ class SqlDirectoryStore:
                 .where(s.portals.c.id == portal_id, s.portals.c.licence_pin.is_(None))
                 .values(licence_pin=licence_pin)
             )
-            _touch(connection)
+            touch_directory(connection)
 
         await self._database.write(unit)
 
@@ -130,10 +145,10 @@ class SqlDirectoryStore:
             connection.execute(delete(s.refresh_tokens).where(s.refresh_tokens.c.grant_id.in_(grants)))
             for table in (s.codes, s.token_parameters, s.grants):
                 connection.execute(delete(table).where(table.c.app_number.in_(apps)))
-            for table in (s.apps, s.sealing_keys, s.handlers):
+            for table in (s.apps, s.keys, s.handlers, s.revocations):
                 connection.execute(delete(table).where(table.c.portal_id == portal_id))
             connection.execute(delete(s.portals).where(s.portals.c.id == portal_id))
-            _touch(connection)
+            touch_directory(connection)
 
         await self._database.write(unit)
 
@@ -159,7 +174,7 @@ class SqlDirectoryStore:
                 )
             except IntegrityError as error:
                 raise Conflict(f"The portal has an application {app.client_id} already.") from error
-            _touch(connection)
+            touch_directory(connection)
             return inserted_id(result)
 
         return await self._database.write(unit)
@@ -173,24 +188,20 @@ class SqlDirectoryStore:
             )
             if not changed.rowcount:
                 raise NotFound("The application is gone.")
-            _touch(connection)
+            touch_directory(connection)
 
         await self._database.write(unit)
 
-    async def delete_app(self, number: int, now: int) -> None:
-        """Mark an application deleted and revoke its grants and codes."""
+    async def delete_app(self, number: int, revocation: Revocation, entry: AuditEntry) -> None:
+        """Mark an application deleted; its tokens, grants and codes are revoked with it."""
 
         def unit(connection: Connection) -> None:
             connection.execute(
-                update(s.apps).where(s.apps.c.number == number, s.apps.c.deleted_at.is_(None)).values(deleted_at=now)
+                update(s.apps)
+                .where(s.apps.c.number == number, s.apps.c.deleted_at.is_(None))
+                .values(deleted_at=entry.at)
             )
-            connection.execute(
-                update(s.grants)
-                .where(s.grants.c.app_number == number, s.grants.c.revoked_at.is_(None))
-                .values(revoked_at=now)
-            )
-            connection.execute(delete(s.codes).where(s.codes.c.app_number == number))
-            _touch(connection)
+            revoke_rows(connection, revocation, entry)
 
         await self._database.write(unit)
 
@@ -206,7 +217,7 @@ class SqlDirectoryStore:
         )
         portal_id = inserted_id(result)
         connection.execute(
-            insert(s.sealing_keys).values(portal_id=portal_id, key_id=1, key_sealed=portal.key_sealed, created_at=now)
+            insert(s.keys).values(portal_id=portal_id, key_id=1, key_sealed=portal.key_sealed, active_from=now)
         )
         return portal_id
 
@@ -216,15 +227,21 @@ class SqlDirectoryStore:
             Portal(**(row._asdict() | {"allow": tuple(json.loads(row.allow))}))
             for row in connection.execute(select(s.portals))
         ]
-        keys = [
-            SealingKey(row.portal_id, row.key_id, self._open_key(row.key_sealed), row.created_at)
-            for row in connection.execute(select(s.sealing_keys))
+        keys, signing_keys = self._load_keys(connection)
+        revoked = [
+            Revocation(row.portal_id, row.through, row.app_number, row.user_id, row.serial)
+            for row in connection.execute(select(s.revocations))
         ]
         apps = [App(**row._asdict()) for row in connection.execute(select(s.apps))]
-        return Directory(portals, apps, keys, version=version or 0)
+        return Directory(portals, apps, keys, signing_keys, gather_revocations(revoked), version or 0)
 
-
-def _touch(connection: Connection) -> None:
-    changed = connection.execute(update(s.meta).where(s.meta.c.name == DIRECTORY).values(value=s.meta.c.value + 1))
-    if not changed.rowcount:
-        connection.execute(insert(s.meta).values(name=DIRECTORY, value=1))
+    def _load_keys(self, connection: Connection) -> tuple[list[SealingKey], list[SigningKey]]:
+        sealing: list[SealingKey] = []
+        signing: list[SigningKey] = []
+        for row in connection.execute(select(s.keys)):
+            key = self._open_key(row.key_sealed)
+            if row.portal_id == 0:
+                signing.append(load_signing_key(row.key_id, key, row.active_from, row.good_until))
+            else:
+                sealing.append(SealingKey(row.portal_id, row.key_id, key, row.active_from, row.good_until))
+        return sealing, signing

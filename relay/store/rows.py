@@ -1,4 +1,4 @@
-"""Two things every part of the store does with rows: append to the audit record, and read a new row's id.
+"""What every part of the store does with rows: append to the audit record, raise the directory's version.
 
 Leans on SQLAlchemy Core. An audit entry is written in the transaction of what it records, and never changed.
 """
@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, CursorResult, insert
+from sqlalchemy import Connection, CursorResult, insert, update
 
 from relay.store import schema as s
 
 if TYPE_CHECKING:
     from relay.ports import AuditEntry
+
+DIRECTORY = "directory"
 
 
 def add_audit(connection: Connection, entry: AuditEntry) -> None:
@@ -27,6 +29,13 @@ def add_audit(connection: Connection, entry: AuditEntry) -> None:
             details=json.dumps(dict(entry.details or {})),
         )
     )
+
+
+def touch_directory(connection: Connection) -> None:
+    """Raise the directory version, in the transaction that changes what the directory holds."""
+    changed = connection.execute(update(s.meta).where(s.meta.c.name == DIRECTORY).values(value=s.meta.c.value + 1))
+    if not changed.rowcount:
+        connection.execute(insert(s.meta).values(name=DIRECTORY, value=1))
 
 
 def inserted_id(result: CursorResult[Any]) -> int:

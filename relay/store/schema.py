@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -50,13 +51,28 @@ portals = Table(
     sqlite_autoincrement=True,
 )
 
-sealing_keys = Table(
-    "sealing_keys",
+# portal_id 0: the relay's own signing keys; otherwise that portal's sealing keys.
+keys = Table(
+    "keys",
     metadata,
-    Column("portal_id", _Id, ForeignKey("portals.id"), primary_key=True),
+    Column("portal_id", _Id, primary_key=True),
     Column("key_id", Integer, primary_key=True),
     Column("key_sealed", LargeBinary, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
+    Column("active_from", BigInteger, nullable=False),
+    Column("good_until", BigInteger),
+)
+
+# A row revokes one token (serial), or all of an app, of a user, or of the portal whose expiry is not after through.
+revocations = Table(
+    "revocations",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("portal_id", _Id, nullable=False),
+    Column("through", BigInteger, nullable=False, index=True),
+    Column("app_number", _Id),
+    Column("user_id", BigInteger),
+    Column("serial", BigInteger),
+    sqlite_autoincrement=True,
 )
 
 apps = Table(
@@ -76,6 +92,11 @@ apps = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("date_finish", BigInteger),
     Column("deleted_at", BigInteger),
+    Column("old_secret_hash", LargeBinary),
+    Column("old_secret_until", BigInteger),
+    Column("token_format", String(8), nullable=False, server_default="sealed"),
+    Column("audience", String(2000), nullable=False, server_default=""),
+    Column("post_only", Boolean, nullable=False, server_default=false()),
     sqlite_autoincrement=True,
 )
 Index(
@@ -109,6 +130,8 @@ refresh_tokens = Table(
     Column("expires", BigInteger, nullable=False, index=True),
     Column("replaced_at", BigInteger),
     Column("successor_sealed", LargeBinary),
+    Column("access_serial", BigInteger, nullable=False),
+    Column("access_expires", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -122,6 +145,17 @@ codes = Table(
     Column("expires", BigInteger, nullable=False, index=True),
     Column("used_at", BigInteger),
     Column("grant_id", _Id),
+    Column("code_challenge", String(128)),
+    sqlite_with_rowid=False,
+)
+
+# Challenges of RFC 7636 between /oauth/authorize and the portal's rest.code, known by client id and state.
+code_challenges = Table(
+    "code_challenges",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("code_challenge", String(128), nullable=False),
+    Column("expires", BigInteger, nullable=False, index=True),
     sqlite_with_rowid=False,
 )
 

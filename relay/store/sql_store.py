@@ -10,6 +10,7 @@ from relay.store import schema as s
 from relay.store.database import ChangeSignal, Database, open_sqlite
 from relay.store.delivery_store import SqlDeliveryStore
 from relay.store.directory_store import SqlDirectoryStore
+from relay.store.issuer_store import SqlIssuerStore
 from relay.store.migrations import migrate
 from relay.store.token_store import SqlTokenStore
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class SqlStore(SqlDirectoryStore, SqlTokenStore, SqlDeliveryStore):
+class SqlStore(SqlDirectoryStore, SqlTokenStore, SqlIssuerStore, SqlDeliveryStore):
     """Every store port, over one database."""
 
     async def close(self) -> None:

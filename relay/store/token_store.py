@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from relay.core.model import AuthorizationCode, Grant, RefreshToken
 from relay.core.tokens import StoredParameters
 from relay.store import schema as s
-from relay.store.rows import add_audit, inserted_id
+from relay.store.rows import add_audit, inserted_id, touch_directory
 
 if TYPE_CHECKING:
     from relay.core.tokens import AccessToken
@@ -36,13 +36,19 @@ _FIND_REFRESH = (
 )
 _SWAP = (
     update(s.refresh_tokens)
-    .where(s.refresh_tokens.c.hash == bindparam("old_hash"), s.refresh_tokens.c.replaced_at.is_(None))
+    .where(
+        s.refresh_tokens.c.hash == bindparam("old_hash"),
+        s.refresh_tokens.c.replaced_at.is_(None),
+        select(s.grants.c.id)
+        .where(s.grants.c.id == s.refresh_tokens.c.grant_id, s.grants.c.revoked_at.is_(None))
+        .exists(),
+    )
     .values(replaced_at=bindparam("now"), successor_sealed=bindparam("successor"))
 )
 _WINNER = (
-    select(s.refresh_tokens.c.successor_sealed, s.grants.c.revoked_at)
+    select(s.refresh_tokens.c.successor_sealed)
     .join(s.grants, s.grants.c.id == s.refresh_tokens.c.grant_id)
-    .where(s.refresh_tokens.c.hash == bindparam("old_hash"))
+    .where(s.refresh_tokens.c.hash == bindparam("old_hash"), s.grants.c.revoked_at.is_(None))
 )
 
 
@@ -103,6 +109,7 @@ class SqlTokenStore:
                     user_id=code.user_id,
                     parameters=json.dumps(code.parameters),
                     expires=code.expires,
+                    code_challenge=code.code_challenge,
                 )
             )
 
@@ -134,28 +141,24 @@ class SqlTokenStore:
         old = rotation.old
 
         def unit(connection: Connection) -> bytes | None:
-            row = connection.execute(_WINNER, {"old_hash": old.hash}).one_or_none()
-            if row is None or row.revoked_at is not None:
-                return None
-            if row.successor_sealed is not None:
-                return bytes(row.successor_sealed)
-            connection.execute(_SWAP, {"old_hash": old.hash, "now": now, "successor": rotation.successor_sealed})
-            connection.execute(
-                insert(s.refresh_tokens),
-                {
-                    "hash": rotation.refresh_hash,
-                    "grant_id": old.grant.id,
-                    "generation": old.generation + 1,
-                    "expires": rotation.refresh_expires,
-                },
+            values = {"old_hash": old.hash, "now": now, "successor": rotation.successor_sealed}
+            if not connection.execute(_SWAP, values).rowcount:
+                winner = connection.execute(_WINNER, {"old_hash": old.hash}).scalar_one_or_none()
+                return bytes(winner) if winner is not None else None
+            _save_refresh(
+                connection,
+                old.grant.id,
+                old.generation + 1,
+                rotation.refresh_hash,
+                rotation.refresh_expires,
+                rotation.access,
             )
-            _save_parameters(connection, rotation.access)
             return rotation.successor_sealed
 
         return await self._database.write(unit)
 
     async def revoke_grant(self, grant_id: int, entry: AuditEntry) -> None:
-        """Revoke a family of refresh tokens and record why; nothing happens if it is revoked already."""
+        """Revoke a family of refresh tokens and the access tokens it still has; nothing if it is revoked already."""
 
         def unit(connection: Connection) -> None:
             changed = connection.execute(
@@ -163,8 +166,24 @@ class SqlTokenStore:
                 .where(s.grants.c.id == grant_id, s.grants.c.revoked_at.is_(None))
                 .values(revoked_at=entry.at)
             )
-            if changed.rowcount:
-                add_audit(connection, entry)
+            if not changed.rowcount:
+                return
+            alive = select(s.refresh_tokens.c.access_serial, s.refresh_tokens.c.access_expires).where(
+                s.refresh_tokens.c.grant_id == grant_id, s.refresh_tokens.c.access_expires > entry.at
+            )
+            revoked = [
+                {
+                    "portal_id": entry.portal_id,
+                    "app_number": entry.app_number,
+                    "serial": row.access_serial,
+                    "through": row.access_expires,
+                }
+                for row in connection.execute(alive)
+            ]
+            if revoked:
+                connection.execute(insert(s.revocations), revoked)
+            add_audit(connection, entry)
+            touch_directory(connection)
 
         await self._database.write(unit)
 
@@ -181,12 +200,26 @@ def _open_grant(connection: Connection, grant: NewGrant, now: int) -> int:
         },
     )
     grant_id = inserted_id(result)
+    _save_refresh(connection, grant_id, 1, grant.refresh_hash, grant.refresh_expires, grant.access)
+    return grant_id
+
+
+def _save_refresh(
+    connection: Connection, grant_id: int, generation: int, token_hash: bytes, expires: int, access: AccessToken
+) -> None:
+    """Store a refresh token, with what it takes to revoke the access token it came with."""
     connection.execute(
         insert(s.refresh_tokens),
-        {"hash": grant.refresh_hash, "grant_id": grant_id, "generation": 1, "expires": grant.refresh_expires},
+        {
+            "hash": token_hash,
+            "grant_id": grant_id,
+            "generation": generation,
+            "expires": expires,
+            "access_serial": access.serial,
+            "access_expires": access.expires,
+        },
     )
-    _save_parameters(connection, grant.access)
-    return grant_id
+    _save_parameters(connection, access)
 
 
 def _save_parameters(connection: Connection, token: AccessToken) -> None:

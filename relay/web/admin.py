@@ -15,7 +15,8 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from relay import __version__
-from relay.web.answers import json_answer
+from relay.core.errors import Unavailable
+from relay.web.answers import error_answer, json_answer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
     from relay.web.metrics import Metrics
 
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="relay", charset="UTF-8"'}
+
+
+@web.middleware
+async def _unavailable_as_503(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Unavailable as error:
+        return error_answer(error)
 
 
 class Admin:
@@ -46,7 +57,7 @@ class Admin:
 
     def application(self) -> web.Application:
         """The aiohttp application."""
-        app = web.Application()
+        app = web.Application(middlewares=[_unavailable_as_503])
         app.router.add_get("/healthz", self._health.live)
         app.router.add_get("/readyz", self._health.ready)
         app.router.add_get("/metrics", self._show_metrics)

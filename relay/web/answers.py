@@ -7,11 +7,13 @@ token answer be cached, and never says in an answer what broke inside.
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from relay.core.errors import RelayError, Unavailable
+from relay.app.failures import TooManyFailures
+from relay.core.errors import InvalidClient, RelayError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,4 +41,9 @@ def error_answer(error: RelayError) -> web.Response:
     """`{"error", "error_description"}`; a passing failure is 503 without JSON (protocol.md section 4)."""
     if isinstance(error, Unavailable) or error.status >= 500:
         return text_answer("Temporarily unavailable, please try again.\n", 503)
-    return json_answer({"error": error.code, "error_description": error.description}, error.status)
+    headers = {}
+    if isinstance(error, TooManyFailures):
+        headers["Retry-After"] = str(math.ceil(error.wait_s))
+    elif error.code == InvalidClient.code:
+        headers["WWW-Authenticate"] = 'Basic realm="relay"'
+    return json_answer({"error": error.code, "error_description": error.description}, error.status, headers)

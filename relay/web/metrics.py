@@ -32,6 +32,9 @@ class Metrics:
         self._request_s = Histogram("relay_request_seconds", "Time to answer.", ["endpoint"], registry=self.registry)
         self._tries = Counter("relay_delivery_tries", "Calls of handlers.", ["verdict"], registry=self.registry)
         self._try_s = Histogram("relay_delivery_try_seconds", "Time of one call.", registry=self.registry)
+        self._purged = Counter(
+            "relay_purged_rows", "Ended rows deleted by housekeeping.", ["table"], registry=self.registry
+        )
         self._deliveries = Gauge("relay_deliveries", "Deliveries stored, by state.", ["state"], registry=self.registry)
 
     def request(self, endpoint: str, status: int, seconds: float) -> None:
@@ -43,6 +46,11 @@ class Metrics:
         """Count one try."""
         self._tries.labels(str(outcome.verdict)).inc()
         self._try_s.observe(outcome.duration_ms / 1000)
+
+    def purged(self, counts: dict[str, int]) -> None:
+        """Count rows that housekeeping deleted, by table."""
+        for table, count in counts.items():
+            self._purged.labels(table).inc(count)
 
     def exposition(self, counts: dict[str, int]) -> tuple[bytes, str]:
         """The text Prometheus reads, and its content type; counts: deliveries by state."""

@@ -63,36 +63,33 @@ class HttpSender:
         if host_is_literal(target.host) and not allows(policy, target.host, target.host):
             return Verdict.HOLD, None, "address_refused"
         session = await self._session(portal_id, policy)
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return await self._exchange(session, url, body, headers)
+            async with asyncio.timeout_at(deadline):
+                as_registered = URL(url, encoded=" " not in url)
+                response = await session.post(as_registered, data=body, headers=headers, allow_redirects=False)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return _failure(error)
+        async with response:
+            await self._drain(response, deadline)
+        taken = 200 <= response.status < 300
+        return (Verdict.DELIVERED if taken else Verdict.RETRY), response.status, (None if taken else "status")
 
-    async def _exchange(
-        self, session: aiohttp.ClientSession, url: str, body: bytes, headers: Mapping[str, str]
-    ) -> tuple[Verdict, int | None, str | None]:
-        as_registered = URL(url, encoded=url.isascii() and " " not in url)
-        sent = session.post(as_registered, data=body, headers=headers, allow_redirects=False)
-        async with sent as response:
-            taken = 200 <= response.status < 300
-            drained = await self._drain(response)
-            if not drained:
-                response.close()
-            return (
-                (Verdict.DELIVERED if taken else Verdict.RETRY),
-                response.status,
-                None if taken else "status",
-            )
+    async def _drain(self, response: aiohttp.ClientResponse, deadline: float) -> None:
+        """Read the answer's body, so that the connection can be used again; close one that has no end.
 
-    async def _drain(self, response: aiohttp.ClientResponse) -> bool:
-        """Read the answer's body up to the cap, so that the connection can be used again; False over the cap."""
+        What becomes of the body changes nothing: the status has been given (protocol.md section 5).
+        """
         size = 0
-        async for chunk in response.content.iter_any():
-            size += len(chunk)
-            if size > self._max_response_bytes:
-                return False
-        return True
+        try:
+            async with asyncio.timeout_at(deadline):
+                async for chunk in response.content.iter_any():
+                    size += len(chunk)
+                    if size > self._max_response_bytes:
+                        response.close()
+                        return
+        except (aiohttp.ClientError, OSError, ValueError):
+            response.close()
 
     async def _session(self, portal_id: int, policy: UrlPolicy) -> aiohttp.ClientSession:
         known = self._pools.get(portal_id)

@@ -46,6 +46,17 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_audit_at"), ["at"], unique=False)
 
     op.create_table(
+        "code_challenges",
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("code_challenge", sa.String(length=128), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("hash"),
+        sqlite_with_rowid=False,
+    )
+    with op.batch_alter_table("code_challenges", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_code_challenges_expires"), ["expires"], unique=False)
+
+    op.create_table(
         "deliveries",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("event_id", sa.String(length=32), nullable=False),
@@ -101,6 +112,15 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "keys",
+        sa.Column("portal_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("key_id", sa.Integer(), nullable=False),
+        sa.Column("key_sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("active_from", sa.BigInteger(), nullable=False),
+        sa.Column("good_until", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("portal_id", "key_id"),
+    )
+    op.create_table(
         "meta",
         sa.Column("name", sa.String(length=50), nullable=False),
         sa.Column("value", sa.BigInteger(), nullable=False),
@@ -138,6 +158,20 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_table(
+        "revocations",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("portal_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("through", sa.BigInteger(), nullable=False),
+        sa.Column("app_number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("user_id", sa.BigInteger(), nullable=True),
+        sa.Column("serial", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("revocations", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_revocations_through"), ["through"], unique=False)
+
+    op.create_table(
         "token_parameters",
         sa.Column("app_number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("serial", sa.BigInteger(), nullable=False),
@@ -166,6 +200,11 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("date_finish", sa.BigInteger(), nullable=True),
         sa.Column("deleted_at", sa.BigInteger(), nullable=True),
+        sa.Column("old_secret_hash", sa.LargeBinary(), nullable=True),
+        sa.Column("old_secret_until", sa.BigInteger(), nullable=True),
+        sa.Column("token_format", sa.String(length=8), server_default="sealed", nullable=False),
+        sa.Column("audience", sa.String(length=2000), server_default="", nullable=False),
+        sa.Column("post_only", sa.Boolean(), server_default=sa.text("0"), nullable=False),
         sa.ForeignKeyConstraint(
             ["portal_id"],
             ["portals.id"],
@@ -198,18 +237,6 @@ def upgrade() -> None:
         batch_op.create_index("handlers_url", ["portal_id", "url"], unique=True)
 
     op.create_table(
-        "sealing_keys",
-        sa.Column("portal_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("key_id", sa.Integer(), nullable=False),
-        sa.Column("key_sealed", sa.LargeBinary(), nullable=False),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["portal_id"],
-            ["portals.id"],
-        ),
-        sa.PrimaryKeyConstraint("portal_id", "key_id"),
-    )
-    op.create_table(
         "codes",
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("app_number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -218,6 +245,7 @@ def upgrade() -> None:
         sa.Column("expires", sa.BigInteger(), nullable=False),
         sa.Column("used_at", sa.BigInteger(), nullable=True),
         sa.Column("grant_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("code_challenge", sa.String(length=128), nullable=True),
         sa.ForeignKeyConstraint(
             ["app_number"],
             ["apps.number"],
@@ -256,6 +284,8 @@ def upgrade() -> None:
         sa.Column("expires", sa.BigInteger(), nullable=False),
         sa.Column("replaced_at", sa.BigInteger(), nullable=True),
         sa.Column("successor_sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("access_serial", sa.BigInteger(), nullable=False),
+        sa.Column("access_expires", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["grant_id"],
             ["grants.id"],
@@ -286,7 +316,6 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_codes_app_number"))
 
     op.drop_table("codes")
-    op.drop_table("sealing_keys")
     with op.batch_alter_table("handlers", schema=None) as batch_op:
         batch_op.drop_index("handlers_url")
 
@@ -301,9 +330,14 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_token_parameters_expires"))
 
     op.drop_table("token_parameters")
+    with op.batch_alter_table("revocations", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_revocations_through"))
+
+    op.drop_table("revocations")
     op.drop_table("portals")
     op.drop_table("payloads")
     op.drop_table("meta")
+    op.drop_table("keys")
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
         batch_op.drop_index(
             "deliveries_leased", sqlite_where=sa.text("state = 'leased'"), postgresql_where=sa.text("state = 'leased'")
@@ -321,6 +355,10 @@ def downgrade() -> None:
         )
 
     op.drop_table("deliveries")
+    with op.batch_alter_table("code_challenges", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_code_challenges_expires"))
+
+    op.drop_table("code_challenges")
     with op.batch_alter_table("audit", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_audit_at"))
 

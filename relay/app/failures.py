@@ -1,0 +1,67 @@
+"""Failed authentications: counted for the audit record and throttled, so that a broken client costs little.
+
+Leans on the core's token buckets. Valid credentials are never held up by somebody else's failures from the same
+address; what is held up is the failing, and it is told when to come back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from relay.core.errors import RelayError
+from relay.ports import AuditEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from relay.core.throttle import Throttle
+    from relay.ports import Clock
+
+MAX_COUNTED = 1000
+
+
+class TooManyFailures(RelayError):
+    """This client or address failed too often; wait_s: when to come back."""
+
+    code = "slow_down"
+    status = 429
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__("Too many failed requests, please slow down.")
+        self.wait_s = wait_s
+
+
+class Failures:
+    """Counts and throttles failures by kind and address."""
+
+    def __init__(self, throttle: Throttle, clock: Clock) -> None:
+        self._throttle = throttle
+        self._clock = clock
+        self._counted: Counter[tuple[str, str, str]] = Counter()
+
+    def check(self, key: Hashable) -> None:
+        """Raise TooManyFailures while the key is over its budget."""
+        wait_s = self._throttle.wait_s(key, self._clock.now_ms() / 1000)
+        if wait_s > 0:
+            raise TooManyFailures(wait_s)
+
+    def succeeded(self, key: Hashable) -> None:
+        """A request that was served."""
+        self._throttle.charge(key, self._clock.now_ms() / 1000, failed=False)
+
+    def failed(self, key: Hashable, kind: str, subject: str, address: str) -> None:
+        """A request that failed to authenticate. subject: the client id it used, cut short."""
+        self._throttle.charge(key, self._clock.now_ms() / 1000, failed=True)
+        counted = (kind, subject[:64], address)
+        if counted in self._counted or len(self._counted) < MAX_COUNTED:
+            self._counted[counted] += 1
+
+    def take(self) -> list[AuditEntry]:
+        """The failures since the last call, as audit entries, one a kind, subject and address."""
+        counted, self._counted = self._counted, Counter()
+        now = self._clock.now_ms() // 1000
+        return [
+            AuditEntry(kind, now, None, None, {"client_id": subject, "address": address, "count": count})
+            for (kind, subject, address), count in counted.items()
+        ]

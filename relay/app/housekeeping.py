@@ -1,0 +1,65 @@
+"""What the relay does by itself from time to time: rotate keys, delete what has ended, write down failures.
+
+Leans on the issuer store. Works in small batches with other work between them; never deletes anything that could
+still be used, and never an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from relay.core.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from relay.app.failures import Failures
+    from relay.app.keys import Keys
+    from relay.app.settings import IssuerSettings
+    from relay.ports import Clock, Store
+
+_log = structlog.get_logger(__name__)
+
+
+class Housekeeping:
+    """Runs until cancelled."""
+
+    def __init__(
+        self,
+        store: Store,
+        keys: Keys,
+        failures: Failures,
+        clock: Clock,
+        settings: IssuerSettings,
+        on_purged: Callable[[dict[str, int]], None],
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._failures = failures
+        self._clock = clock
+        self._settings = settings
+        self._on_purged = on_purged
+
+    async def run(self) -> None:
+        """Work, then wait; a passing failure of the store only delays."""
+        while True:
+            try:
+                await self.once()
+            except Unavailable as error:
+                _log.warning("housekeeping.store_unavailable", reason=error.description)
+            await asyncio.sleep(self._settings.housekeeping_s)
+
+    async def once(self) -> None:
+        """One round."""
+        await self._store.add_audit(self._failures.take())
+        await self._keys.tend()
+        now = self._clock.now_ms() // 1000
+        batch = self._settings.purge_batch
+        for _ in range(self._settings.purge_rounds):
+            counts = await self._store.purge(now, now - self._settings.lifetimes.refresh_grace_s - 3600, batch)
+            self._on_purged(counts)
+            if max(counts.values()) < batch:
+                return
