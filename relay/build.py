@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from aiohttp import web
 
+from relay.app.adoption import Adoption
 from relay.app.applications import Applications
 from relay.app.bundles import Bundles
 from relay.app.dispatch import Dispatcher
+from relay.app.facts import Facts
 from relay.app.failures import Failures
 from relay.app.housekeeping import Housekeeping
 from relay.app.intake import Intake
@@ -67,6 +69,7 @@ class Relay:
     tokens: Tokens
     revocations: Revocations
     keys: Keys
+    adoption: Adoption
 
 
 def master_key(home: Path) -> bytes:
@@ -107,6 +110,7 @@ def open_relay(config: Config, *, upgrade: bool = False, clock: Clock | None = N
         tokens=tokens,
         revocations=revocations,
         keys=Keys(store, vault, clock, system_entropy, issuer),
+        adoption=Adoption(store, vault, clock, system_entropy),
     )
 
 
@@ -148,13 +152,14 @@ class Runtime:
             relay.tokens,
             intake,
             bundles,
+            Facts(store, relay.clock),
             config.intake(),
             portal_form,
             relay.clock,
         )
         limits = ServiceLimits(portal_form, app_form, config.limits.body_timeout_s, config.proxies())
         self._service = Service(
-            PortalRoutes(relay.portals, calls, failures, limits),
+            PortalRoutes(relay.portals, calls, relay.adoption, failures, limits),
             OAuthRoutes(relay.tokens, relay.revocations, bundles, failures, issuer, limits),
             self.health,
             self.metrics,

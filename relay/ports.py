@@ -7,7 +7,7 @@ A store's write either is on disk when it returns or raises Unavailable and left
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -209,6 +209,34 @@ class DirectoryStore(Protocol):
         ...
 
 
+class PortalStore(Protocol):
+    """Taking a portal over, and the facts its module reports."""
+
+    async def adopt_portal(
+        self,
+        portal_id: int,
+        client_id: str,
+        secret_hash: bytes,
+        secret_sealed: bytes,
+        apps: Sequence[NewApp],
+        entry: AuditEntry,
+    ) -> None:
+        """Give a portal the credentials it has already, with its applications; its connection code is spent."""
+        ...
+
+    async def set_connect_hash(self, portal_id: int, connect_hash: bytes) -> None:
+        """Keep the hash of a new connection code, in place of a former one."""
+        ...
+
+    async def save_facts(self, portal_id: int, facts: dict[str, Any], now: int) -> None:
+        """Keep what a portal offers, in place of what it said before."""
+        ...
+
+    async def find_facts(self, portal_id: int) -> tuple[dict[str, Any], int] | None:
+        """What the portal said it offers, and when."""
+        ...
+
+
 class TokenStore(Protocol):
     """Grants, refresh tokens and codes, by their hashes."""
 
@@ -332,7 +360,7 @@ class DeliveryStore(Protocol):
         ...
 
 
-class Store(DirectoryStore, TokenStore, IssuerStore, DeliveryStore, Protocol):
+class Store(DirectoryStore, PortalStore, TokenStore, IssuerStore, DeliveryStore, Protocol):
     """All of it, as one adapter gives it."""
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from relay.app.applications import Applications
     from relay.app.bundles import Bundles
+    from relay.app.facts import Facts
     from relay.app.intake import Intake
     from relay.app.portals import Portals
     from relay.app.settings import IntakeSettings
@@ -42,6 +43,7 @@ class PortalCalls:
         tokens: Tokens,
         intake: Intake,
         bundles: Bundles,
+        facts: Facts,
         settings: IntakeSettings,
         form_limits: FormLimits,
         clock: Clock,
@@ -65,6 +67,7 @@ class PortalCalls:
             "rest.event.call": lambda _directory, portal, form: intake.event_call(portal, form),
             "relay.bundle": bundles.bundle,
             "relay.echo": self._echo,
+            "relay.facts": facts.take,
             "methods": self._list_methods,
             "batch": self._batch,
         }

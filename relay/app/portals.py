@@ -7,7 +7,9 @@ is the announced one; nothing a call says ever replaces it (from cron the portal
 
 from __future__ import annotations
 
+import base64
 import hmac
+import json
 from hashlib import md5
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 PORTAL_SECRET = "portal-client-secret"  # noqa: S105 - the purpose of a sealed value, not a secret
 SEALING_KEY = "sealing-key"
 SECRET_BYTES = 25
+CONNECT_CODE_BYTES = 16
 _REFUSED = "This portal may not register here. Announce it first: relay portal add {}"
 
 
@@ -67,6 +70,18 @@ class Portals:
             self._now(),
         )
         return (await self._store.directory()).portals[portal_id]
+
+    async def connection_code(self, portal: Portal, oauth_url: str, ca_pem: str | None = None) -> str:
+        """One line for the portal's module: where the relay is, whose certificate to trust, and a one-time code.
+
+        The code is good within the portal's window; its hash alone is kept.
+        """
+        code = self._entropy(CONNECT_CODE_BYTES).hex()
+        await self._store.set_connect_hash(portal.id, hash_token(code))
+        document: dict[str, object] = {"v": 1, "url": oauth_url, "code": code}
+        if ca_pem:
+            document["ca"] = ca_pem
+        return base64.urlsafe_b64encode(json.dumps(document).encode()).rstrip(b"=").decode()
 
     async def find(self, name: str) -> Portal:
         """The portal of that id or URL, for the command line. Raises NotFound."""

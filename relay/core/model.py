@@ -23,7 +23,7 @@ class Portal:
 
     url: origin as announced, `scheme://host[:port]`, no slash. licence_md5: md5 of the licence key or None.
     window_until: until when a registration is taken. allow: extra hosts and CIDRs its handlers may be at.
-    licence_pin: hash of the BX_LICENCE seen at the first registration.
+    licence_pin: hash of the BX_LICENCE seen at the first registration. connect_hash: of its connection code.
     """
 
     id: int
@@ -37,6 +37,7 @@ class Portal:
     licence_pin: bytes | None
     created_at: int
     registered_at: int | None
+    connect_hash: bytes | None = None
 
     @property
     def member_id(self) -> str:

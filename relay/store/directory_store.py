@@ -20,7 +20,7 @@ from relay.core.model import App, Portal, Revocation, SealingKey
 from relay.core.signing import load_signing_key
 from relay.store import schema as s
 from relay.store.issuer_store import revoke_rows
-from relay.store.rows import DIRECTORY, add_audit, inserted_id, touch_directory
+from relay.store.rows import DIRECTORY, add_audit, inserted_id, new_app_values, touch_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -145,7 +145,7 @@ class SqlDirectoryStore:
             connection.execute(delete(s.refresh_tokens).where(s.refresh_tokens.c.grant_id.in_(grants)))
             for table in (s.codes, s.token_parameters, s.grants):
                 connection.execute(delete(table).where(table.c.app_number.in_(apps)))
-            for table in (s.apps, s.keys, s.handlers, s.revocations):
+            for table in (s.apps, s.keys, s.handlers, s.revocations, s.portal_facts):
                 connection.execute(delete(table).where(table.c.portal_id == portal_id))
             connection.execute(delete(s.portals).where(s.portals.c.id == portal_id))
             touch_directory(connection)
@@ -157,21 +157,7 @@ class SqlDirectoryStore:
 
         def unit(connection: Connection) -> int:
             try:
-                result = connection.execute(
-                    insert(s.apps).values(
-                        portal_id=app.portal_id,
-                        client_id=app.client_id,
-                        secret_hash=app.secret_hash,
-                        title=app.title,
-                        redirect_uri=app.redirect_uri,
-                        scope=app.scope,
-                        status=app.status,
-                        version=app.version,
-                        installed=app.installed,
-                        active=True,
-                        created_at=now,
-                    )
-                )
+                result = connection.execute(insert(s.apps).values(**new_app_values(app, now)))
             except IntegrityError as error:
                 raise Conflict(f"The portal has an application {app.client_id} already.") from error
             touch_directory(connection)

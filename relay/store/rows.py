@@ -13,7 +13,7 @@ from sqlalchemy import Connection, CursorResult, insert, update
 from relay.store import schema as s
 
 if TYPE_CHECKING:
-    from relay.ports import AuditEntry
+    from relay.ports import AuditEntry, NewApp
 
 DIRECTORY = "directory"
 
@@ -29,6 +29,23 @@ def add_audit(connection: Connection, entry: AuditEntry) -> None:
             details=json.dumps(dict(entry.details or {})),
         )
     )
+
+
+def new_app_values(app: NewApp, now: int) -> dict[str, Any]:
+    """The columns of a new application's row."""
+    return {
+        "portal_id": app.portal_id,
+        "client_id": app.client_id,
+        "secret_hash": app.secret_hash,
+        "title": app.title,
+        "redirect_uri": app.redirect_uri,
+        "scope": app.scope,
+        "status": app.status,
+        "version": app.version,
+        "installed": app.installed,
+        "active": True,
+        "created_at": now,
+    }
 
 
 def touch_directory(connection: Connection) -> None:

@@ -48,7 +48,16 @@ portals = Table(
     Column("licence_pin", LargeBinary),
     Column("created_at", BigInteger, nullable=False),
     Column("registered_at", BigInteger),
+    Column("connect_hash", LargeBinary),
     sqlite_autoincrement=True,
+)
+
+portal_facts = Table(
+    "portal_facts",
+    metadata,
+    Column("portal_id", _Id, primary_key=True, autoincrement=False),
+    Column("facts", Text, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
 )
 
 # portal_id 0: the relay's own signing keys; otherwise that portal's sealing keys.

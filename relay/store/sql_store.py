@@ -12,6 +12,7 @@ from relay.store.delivery_store import SqlDeliveryStore
 from relay.store.directory_store import SqlDirectoryStore
 from relay.store.issuer_store import SqlIssuerStore
 from relay.store.migrations import migrate
+from relay.store.portal_store import SqlPortalStore
 from relay.store.token_store import SqlTokenStore
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class SqlStore(SqlDirectoryStore, SqlTokenStore, SqlIssuerStore, SqlDeliveryStore):
+class SqlStore(SqlDirectoryStore, SqlPortalStore, SqlTokenStore, SqlIssuerStore, SqlDeliveryStore):
     """Every store port, over one database."""
 
     async def close(self) -> None:

@@ -17,6 +17,7 @@ from relay.web.requests import read_body
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from relay.app.adoption import Adoption
     from relay.app.failures import Failures
     from relay.app.portal_calls import PortalCalls
     from relay.app.portals import Portals
@@ -26,9 +27,17 @@ if TYPE_CHECKING:
 class PortalRoutes:
     """Answers portals."""
 
-    def __init__(self, portals: Portals, calls: PortalCalls, failures: Failures, limits: ServiceLimits) -> None:
+    def __init__(
+        self,
+        portals: Portals,
+        calls: PortalCalls,
+        adoption: Adoption,
+        failures: Failures,
+        limits: ServiceLimits,
+    ) -> None:
         self._portals = portals
         self._calls = calls
+        self._adoption = adoption
         self._failures = failures
         self._limits = limits
 
@@ -57,6 +66,18 @@ class PortalRoutes:
             return json_answer(await self._portals.register(form, address))
         except RegistrationRefused:
             self._failed(request, "portal.registration_refused", form.get("redirect_uri"))
+            raise
+
+    async def adopt(self, request: web.Request) -> web.StreamResponse:
+        """`relay.adopt`: a portal that has a connection code hands over what it has."""
+        form = await self._form(request)
+        address = client_address(request, self._limits.proxies)
+        try:
+            return json_answer(
+                {"result": await self._adoption.adopt_by_code(form.get("CODE"), form.get("PORTAL"), address)}
+            )
+        except InvalidClient:
+            self._failed(request, "portal.adoption_refused", "")
             raise
 
     def _failed(self, request: web.Request, kind: str, subject: str) -> None:

@@ -43,6 +43,7 @@ class Service:
             ("oauth", "register"): portals.register,
             ("oauth", "token"): oauth.token,
             ("rest", "oauth", "token"): oauth.token,
+            ("rest", "relay.adopt"): portals.adopt,
             ("oauth", "authorize"): oauth.authorize,
             ("oauth", "introspect"): oauth.introspect,
             ("oauth", "revoke"): oauth.revoke,

@@ -140,6 +140,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("delivery_id"),
     )
     op.create_table(
+        "portal_facts",
+        sa.Column(
+            "portal_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("facts", sa.Text(), nullable=False),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("portal_id"),
+    )
+    op.create_table(
         "portals",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("url", sa.String(length=500), nullable=False),
@@ -152,6 +161,7 @@ def upgrade() -> None:
         sa.Column("licence_pin", sa.LargeBinary(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("registered_at", sa.BigInteger(), nullable=True),
+        sa.Column("connect_hash", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("client_id"),
         sa.UniqueConstraint("url"),
@@ -335,6 +345,7 @@ def downgrade() -> None:
 
     op.drop_table("revocations")
     op.drop_table("portals")
+    op.drop_table("portal_facts")
     op.drop_table("payloads")
     op.drop_table("meta")
     op.drop_table("keys")
