@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import socket
 import sys
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from aiohttp import web
 
 from relay.app.adoption import Adoption
 from relay.app.applications import Applications
+from relay.app.attempt import Attempts
 from relay.app.bundles import Bundles
 from relay.app.dispatch import Dispatcher
 from relay.app.facts import Facts
@@ -29,13 +31,16 @@ from relay.app.intake import Intake
 from relay.app.keys import Keys
 from relay.app.portal_calls import PortalCalls
 from relay.app.portals import SEALING_KEY, Portals
+from relay.app.replay import Replays
 from relay.app.revocation import Revocations
+from relay.app.room import Room
 from relay.app.tokens import Tokens
+from relay.app.webhook_keys import WebhookKeys
 from relay.clock import SystemClock, system_entropy
 from relay.config import DATABASE_FILE, MASTER_KEY_FILE, MASTER_KEY_VARIABLE, ConfigError, split_listen
 from relay.core.throttle import Throttle
 from relay.core.vault import MASTER_KEY_BYTES, Vault
-from relay.store.sql_store import open_sqlite_store
+from relay.store.sql_store import open_postgres_store, open_sqlite_store
 from relay.web.admin import Admin
 from relay.web.health import Health
 from relay.web.limits import ServiceLimits
@@ -46,7 +51,7 @@ from relay.web.sender import HttpSender
 from relay.web.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from relay.config import Config
@@ -70,6 +75,7 @@ class Relay:
     revocations: Revocations
     keys: Keys
     adoption: Adoption
+    webhook_keys: WebhookKeys
 
 
 def master_key(home: Path) -> bytes:
@@ -92,10 +98,7 @@ def master_key(home: Path) -> bytes:
 def open_relay(config: Config, *, upgrade: bool = False, clock: Clock | None = None) -> Relay:
     """Open the store and put the use cases over it; the system's clock unless another is given. Raises ConfigError."""
     vault = Vault(master_key(config.home))
-    path = config.home / DATABASE_FILE
-    if not upgrade and not path.exists():
-        raise ConfigError(f"There is no relay in {config.home}. Make one: relay init --home {config.home}")
-    store = open_sqlite_store(path, partial(vault.open, SEALING_KEY), upgrade=upgrade)
+    store = _open_store(config, partial(vault.open, SEALING_KEY), upgrade=upgrade)
     clock = clock or SystemClock()
     issuer = config.issuer()
     tokens = Tokens(store, vault, clock, system_entropy, issuer)
@@ -111,51 +114,63 @@ def open_relay(config: Config, *, upgrade: bool = False, clock: Clock | None = N
         revocations=revocations,
         keys=Keys(store, vault, clock, system_entropy, issuer),
         adoption=Adoption(store, vault, clock, system_entropy),
+        webhook_keys=WebhookKeys(store, vault, clock, system_entropy),
     )
+
+
+def _open_store(config: Config, open_key: Callable[[bytes], bytes], *, upgrade: bool) -> SqlStore:
+    if config.store:
+        return open_postgres_store(config.store, open_key, upgrade=upgrade)
+    path = config.home / DATABASE_FILE
+    if not upgrade and not path.exists():
+        raise ConfigError(f"There is no relay in {config.home}. Make one: relay init --home {config.home}")
+    return open_sqlite_store(path, open_key, upgrade=upgrade)
 
 
 class Runtime:
     """A running relay: both listeners and the dispatcher."""
 
     def __init__(self, relay: Relay) -> None:
-        config, store = relay.config, relay.store
+        config, store, clock = relay.config, relay.store, relay.clock
         self._relay = relay
-        self._owner = f"{socket.gethostname()[:40]}:{os.getpid()}"
         self.metrics = Metrics()
-        self.health = Health(store.probe)
-        delivery = config.delivery
-        self._sender = HttpSender(
-            timeout_s=delivery.timeout_s,
-            max_response_bytes=delivery.response_bytes,
-            connections=delivery.concurrency,
-        )
+        rules, issuer = config.rules(), config.issuer()
+        self._sender = HttpSender(config.delivery.concurrency)
         self.dispatcher = Dispatcher(
             store,
-            self._sender,
-            relay.tokens,
-            relay.vault,
-            relay.clock,
+            Attempts(store, self._sender, relay.tokens, relay.vault, clock, system_entropy, issuer),
+            clock,
             system_entropy,
-            config.issuer(),
+            rules,
             config.delivering(),
-            self._owner,
+            f"{socket.gethostname()[:40]}:{os.getpid()}:{system_entropy(4).hex()}",
             on_outcome=self.metrics.outcome,
         )
-        intake = Intake(store, relay.vault, relay.clock, system_entropy, config.intake(), self.dispatcher.notify)
+        self._room = Room(store, clock, config.room(), partial(free_bytes, config))
+        self.health = Health(store.probe, self._room)
+        intake = Intake(
+            store,
+            relay.vault,
+            clock,
+            system_entropy,
+            config.intake(),
+            rules,
+            self.dispatcher,
+            self._room.refusal,
+        )
+        bundles = Bundles(store, clock, system_entropy, issuer)
+        failures = Failures(Throttle(config.throttling()), clock)
         portal_form, app_form = config.form_limits()
-        issuer = config.issuer()
-        bundles = Bundles(store, relay.clock, system_entropy, issuer)
-        failures = Failures(Throttle(config.throttling()), relay.clock)
         calls = PortalCalls(
             relay.portals,
             relay.applications,
             relay.tokens,
             intake,
             bundles,
-            Facts(store, relay.clock),
+            Facts(store, clock),
             config.intake(),
             portal_form,
-            relay.clock,
+            clock,
         )
         limits = ServiceLimits(portal_form, app_form, config.limits.body_timeout_s, config.proxies())
         self._service = Service(
@@ -164,16 +179,21 @@ class Runtime:
             self.health,
             self.metrics,
         )
-        self._housekeeping = Housekeeping(store, relay.keys, failures, relay.clock, issuer, self.metrics.purged)
         self._admin = Admin(self.health, self.metrics, store.counts, self._status, store.admin_password_hash)
+        self._background = [
+            Housekeeping(store, relay.keys, failures, clock, issuer, config.retaining(), self.metrics.purged).run,
+            Replays(store, clock, config.retaining()).run,
+        ]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[tuple[str, str]]:
         """Start; yields the two addresses that are listened on; drains at the end."""
         config = self._relay.config
         await self._relay.keys.tend()
-        # One process per SQLite file: whatever is leased was in the hands of a process that is gone.
-        await self._relay.store.release_leases(now_ms=self._relay.clock.now_ms() + _EVERY_LEASE_MS)
+        if not config.store:
+            # One process per SQLite file: whatever is leased was in the hands of a process that is gone.
+            while await self._relay.store.release_leases(now_ms=self._relay.clock.now_ms() + _EVERY_LEASE_MS):
+                pass
         service = await _listen(self._service.application(), config.listen)
         try:
             admin = await _listen(self._admin.application(), config.admin_listen)
@@ -181,15 +201,16 @@ class Runtime:
             await service.cleanup()
             raise
         dispatching = asyncio.create_task(self.dispatcher.run())
-        keeping_house = asyncio.create_task(self._housekeeping.run())
+        background = [asyncio.create_task(run()) for run in self._background]
         try:
             yield _address(service), _address(admin)
         finally:
             self.health.draining = True
             self.dispatcher.drain()
             await service.cleanup()
-            keeping_house.cancel()
-            await asyncio.gather(dispatching, keeping_house, return_exceptions=True)
+            for task in background:
+                task.cancel()
+            await asyncio.gather(dispatching, *background, return_exceptions=True)
             await admin.cleanup()
             await self._sender.close()
             await self._relay.store.close()
@@ -223,6 +244,11 @@ async def _listen(app: web.Application, listen: str) -> web.AppRunner:
 def _address(runner: web.AppRunner) -> str:
     host, port = runner.addresses[0][:2]
     return f"{host}:{port}"
+
+
+def free_bytes(config: Config) -> int | None:
+    """What the disk of a SQLite store has left; None for a database that is elsewhere."""
+    return None if config.store else shutil.disk_usage(config.home).free
 
 
 def configure_logging(level: str, form: str) -> None:

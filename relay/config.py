@@ -9,9 +9,9 @@ from __future__ import annotations
 import ipaddress
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,10 +20,13 @@ from pydantic_settings import (
 )
 
 from relay.app.portals import normalize_origin
-from relay.app.settings import DeliverySettings, IntakeSettings, IssuerSettings
+from relay.app.settings import DeliverySettings, IntakeSettings, IssuerSettings, RetentionSettings, RoomSettings
+from relay.core.breaker import BreakerPolicy
 from relay.core.errors import InvalidRequest, RelayError
+from relay.core.lanes import Order
 from relay.core.phpform import FormLimits
 from relay.core.retry import RetryPolicy
+from relay.core.rules import DEFAULT, DeliveryRules, RuleBook, Transport
 from relay.core.throttle import BucketPolicy
 from relay.core.tokens import Lifetimes
 
@@ -80,26 +83,70 @@ class LimitsSection(_Section):
 
 
 class DeliverySection(_Section):
-    """How handlers are called."""
+    """How a worker delivers."""
 
-    concurrency: Count = 256
-    handler_concurrency: Count = 8
-    timeout_s: Seconds = 30
-    response_bytes: Count = 64 * 1024
-    lease_s: Seconds = 90
+    concurrency: Count = 512
+    lease_s: Annotated[float, Field(ge=1)] = 30
     sweep_s: Seconds = 1
     drain_s: Seconds = 20
+    encrypt_payloads: bool = False
+    max_backlog: Count = 5_000_000
+    min_free_bytes: Annotated[int, Field(ge=0)] = 200 * 1024 * 1024
+    warn_at: Annotated[float, Field(gt=0, le=1)] = 0.8
+
+
+class RetentionSection(_Section):
+    """How long what is over is kept."""
+
+    payload_days: Seconds = 14
+    delivery_days: Seconds = 14
+    batch: Count = 500
+
+
+class RulesSection(_Section):
+    """How one application's events are delivered; `[apps."*"]` for all that have no section of their own."""
+
+    order: Order = Order.LANE
+    collapse: bool = False
+    skip_after: Annotated[int, Field(ge=0)] = 0
+    concurrency: Count = 8
+    rate: Annotated[float, Field(ge=0)] = 0
+    timeout_s: Seconds = 30
+    response_bytes: Count = 64 * 1024
     retry_first_s: Seconds = 2
     retry_factor: Annotated[float, Field(ge=1)] = 2
     retry_cap_s: Seconds = 7200
     retry_jitter: Annotated[float, Field(ge=0, lt=1)] = 0.2
     retry_budget_s: Seconds = 72 * 3600
+    retry_after_cap_s: Annotated[float, Field(ge=0)] = 3600
+    breaker_failures: Count = 5
+    breaker_first_s: Seconds = 2
+    breaker_cap_s: Seconds = 300
+    headers: dict[str, str] = {}
+    ca_file: str = ""
+    client_cert: str = ""
+    client_key: str = ""
+    proxy: str = ""
+    amqp: dict[str, str] = {}
 
-    @model_validator(mode="after")
-    def _check_lease(self) -> Self:
-        if self.lease_s <= self.timeout_s:
-            raise ValueError("lease_s must be longer than timeout_s, or a slow try is made twice")
-        return self
+    def rules(self) -> DeliveryRules:
+        """The rules as the core knows them."""
+        return DeliveryRules(
+            order=self.order,
+            collapse=self.collapse,
+            skip_after=self.skip_after,
+            concurrency=self.concurrency,
+            rate=self.rate,
+            timeout_s=self.timeout_s,
+            response_bytes=self.response_bytes,
+            retry_after_cap_s=self.retry_after_cap_s,
+            retry=RetryPolicy(
+                self.retry_first_s, self.retry_factor, self.retry_cap_s, self.retry_jitter, self.retry_budget_s
+            ),
+            breaker=BreakerPolicy(self.breaker_failures, self.breaker_first_s, self.breaker_cap_s),
+            transport=Transport(self.headers, self.ca_file, self.client_cert, self.client_key, self.proxy),
+            amqp=self.amqp,
+        )
 
 
 class KeysSection(_Section):
@@ -144,7 +191,11 @@ class Config(BaseSettings):
     tokens: TokensSection = TokensSection()
     limits: LimitsSection = LimitsSection()
     trusted_proxies: tuple[str, ...] = ()
+    store: str = ""
+    queue: str = ""
     delivery: DeliverySection = DeliverySection()
+    apps: dict[str, RulesSection] = {}
+    retention: RetentionSection = RetentionSection()
     keys: KeysSection = KeysSection()
     housekeeping: HousekeepingSection = HousekeepingSection()
     throttle: ThrottleSection = ThrottleSection()
@@ -169,6 +220,20 @@ class Config(BaseSettings):
     def _check_proxies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for entry in value:
             ipaddress.ip_network(entry, strict=False)
+        return value
+
+    @field_validator("store")
+    @classmethod
+    def _check_store(cls, value: str) -> str:
+        if value and not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must be empty (one SQLite file) or postgresql://user:password@host/database")
+        return value
+
+    @field_validator("queue")
+    @classmethod
+    def _check_queue(cls, value: str) -> str:
+        if value and not value.startswith(("amqp://", "amqps://")):
+            raise ValueError("must be empty (no broker) or amqp://user:password@host/vhost")
         return value
 
     @property
@@ -215,26 +280,30 @@ class Config(BaseSettings):
 
     def intake(self) -> IntakeSettings:
         """What the intake is told."""
-        return IntakeSettings(self.limits.items, self.limits.batch_commands)
+        return IntakeSettings(self.limits.items, self.limits.batch_commands, self.delivery.encrypt_payloads)
 
     def delivering(self) -> DeliverySettings:
-        """What the dispatcher is told."""
+        """What a worker is told."""
         section = self.delivery
-        retry = RetryPolicy(
-            first_s=section.retry_first_s,
-            factor=section.retry_factor,
-            cap_s=section.retry_cap_s,
-            jitter=section.retry_jitter,
-            budget_s=section.retry_budget_s,
-        )
-        return DeliverySettings(
-            concurrency=section.concurrency,
-            handler_concurrency=section.handler_concurrency,
-            lease_s=section.lease_s,
-            sweep_s=section.sweep_s,
-            drain_s=section.drain_s,
-            retry=retry,
-        )
+        return DeliverySettings(section.concurrency, section.lease_s, section.sweep_s, section.drain_s)
+
+    def rules(self) -> RuleBook:
+        """Every application's rules; what a section leaves out it has from `[apps."*"]`."""
+        default = self.apps.get(DEFAULT, RulesSection())
+        book = {DEFAULT: default.rules()}
+        for client_id, section in self.apps.items():
+            given = {name: getattr(section, name) for name in section.model_fields_set}
+            book[client_id] = default.model_copy(update=given).rules()
+        return RuleBook(book)
+
+    def retaining(self) -> RetentionSettings:
+        """What housekeeping is told of deliveries."""
+        return RetentionSettings(**self.retention.model_dump())
+
+    def room(self) -> RoomSettings:
+        """When new events are refused."""
+        section = self.delivery
+        return RoomSettings(section.max_backlog, section.min_free_bytes, section.warn_at)
 
     def form_limits(self) -> tuple[FormLimits, FormLimits]:
         """Bounds of a portal's forms and of an app's."""
@@ -264,7 +333,7 @@ def load_config(home: Path, environment: Mapping[str, str] | None = None) -> Con
 def split_listen(value: str) -> tuple[str, int]:
     """`HOST:PORT` taken apart. Raises ValueError."""
     host, _, port = value.rpartition(":")
-    if not host or not port.isdigit() or not 0 <= int(port) < 65536:
+    if not host or not (port.isascii() and port.isdigit()) or not 0 <= int(port) < 65536:
         raise ValueError("must be HOST:PORT, like 127.0.0.1:8080")
     return host.strip("[]"), int(port)
 

@@ -6,23 +6,28 @@ A store's write either is on disk when it returns or raises Unavailable and left
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from relay.core.errors import InvalidRequest
+from relay.core.model import DeliveryState
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from relay.core.directory import Directory
     from relay.core.keyring import NextKey
     from relay.core.model import (
         AuthorizationCode,
         Delivery,
-        DeliveryState,
         EventItem,
+        Handler,
         Outcome,
         RefreshToken,
+        Replay,
         Revocation,
     )
+    from relay.core.rules import DeliveryRules
     from relay.core.tokens import AccessToken, StoredParameters
     from relay.core.urlpolicy import UrlPolicy
 
@@ -106,28 +111,48 @@ class NewApp:
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
-    """An accepted item to be stored. auth_sealed: its auth block, sealed."""
+    """An accepted item to be stored.
+
+    form: its QUERY_DATA, sealed if form_is_sealed. auth_sealed: its auth block, sealed. lane: see core/lanes.py.
+    """
 
     event_id: str
     portal_id: int
     item: EventItem
+    form: bytes
+    form_is_sealed: bool
+    auth_sealed: bytes
+    lane: int | None
+    collapse: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A claimed delivery with its payload as it is stored; the item's own form and auth are empty."""
+
+    delivery: Delivery
+    form: bytes
+    form_is_sealed: bool
     auth_sealed: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a try ended: the state to store, with the next due time where it is tried again."""
+    """How a try ended: the state to store, when it is due again, and whether its lane goes on waiting for it."""
 
     delivery_id: int
     attempt: int
     state: DeliveryState
     due_at_ms: int
     outcome: Outcome
+    hold_reason: str | None = None
+    lane: int | None = None
+    blocks: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries a person means. Times are unix milliseconds; empty means any."""
+    """Which deliveries a person means. Times are unix milliseconds; empty means any. handler: part of its URL."""
 
     states: tuple[DeliveryState, ...] = ()
     event_id: str = ""
@@ -136,6 +161,17 @@ class DeliveryFilter:
     portal_id: int | None = None
     since_ms: int | None = None
     until_ms: int | None = None
+
+
+RETRIED_STATES = (DeliveryState.DUE, DeliveryState.HELD)
+
+
+def retried(wanted: DeliveryFilter) -> DeliveryFilter:
+    """What `retry` takes of a filter: deliveries that are due or held. Raises InvalidRequest for other states."""
+    states = tuple(state for state in wanted.states or RETRIED_STATES if state in RETRIED_STATES)
+    if not states:
+        raise InvalidRequest("Only events that are due or held can be tried again; replay those that are over.")
+    return replace(wanted, states=states)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +183,26 @@ class DeliveryRow:
     portal_id: int
     client_id: str
     event: str
+    entity: str | None
     handler_url: str
     state: DeliveryState
+    hold_reason: str | None
     attempts: int
     accepted_at_ms: int
     due_at_ms: int
     finished_at_ms: int | None
     last_status: int | None
     last_error: str | None
+    collapsed_into: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerRow:
+    """A handler as a list shows it. counts: deliveries by state; oldest_due_at_ms: of those that wait."""
+
+    handler: Handler
+    counts: Mapping[str, int]
+    oldest_accepted_at_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,33 +367,51 @@ class IssuerStore(Protocol):
 
 
 class DeliveryStore(Protocol):
-    """Deliveries and their tries."""
+    """Deliveries on their way."""
 
-    async def accept(self, deliveries: Sequence[NewDelivery], now_ms: int) -> list[int]:
+    async def accept(self, deliveries: Sequence[NewDelivery], now_ms: int) -> list[Handler]:
         """Store a batch, all or nothing, items known by their item_id once; the handlers it is for."""
         ...
 
-    async def claim(
-        self, wanted: Mapping[int, int], *, now_ms: int, lease_until_ms: int, owner: str
-    ) -> list[tuple[Delivery, bytes]]:
-        """Lease up to `wanted[handler id]` due deliveries of each handler, oldest first, with their sealed auth."""
+    async def claim(self, wanted: Mapping[int, int], *, now_ms: int, lease_until_ms: int, owner: str) -> list[Leased]:
+        """Lease up to `wanted[handler id]` due deliveries of each handler, mostly the oldest."""
         ...
 
     async def finish(self, results: Sequence[Finished], owner: str) -> None:
         """Store how tries ended; a delivery whose lease was lost meanwhile keeps its newer state."""
         ...
 
-    async def release_leases(self, *, now_ms: int, owner: str | None = None) -> int:
-        """Make expired leases due again (all leases of `owner`, if given); how many."""
+    async def extend_leases(self, ids: Collection[int], *, owner: str, lease_until_ms: int) -> set[int]:
+        """Prolong leases; those that are still the owner's."""
         ...
 
-    async def next_due(self) -> dict[int, int]:
-        """For each handler with due deliveries, when its first one is due (unix milliseconds)."""
+    async def give_back(self, ids: Collection[int], *, owner: str) -> None:
+        """Make claimed deliveries that were never tried due again, as if they had not been claimed."""
         ...
 
-    async def retry(self, wanted: DeliveryFilter, now_ms: int, *, dry_run: bool = False) -> int:
-        """Make matching due or held deliveries due now, with a new retry budget; how many."""
+    async def release_leases(self, *, now_ms: int) -> int:
+        """Make deliveries whose lease is over due again; how many."""
         ...
+
+    async def next_due(self) -> list[tuple[Handler, int]]:
+        """The handlers that are not paused and have due deliveries, and when the first is due (milliseconds)."""
+        ...
+
+    async def probe_held(self, now_ms: int) -> int:
+        """Make one delivery due of each handler whose budget was used up and whose time for a probe has come."""
+        ...
+
+    async def release_held(self, handler_id: int, now_ms: int) -> int:
+        """Make deliveries of a handler that were held for a used-up budget due; how many (call until 0)."""
+        ...
+
+    async def backlog(self) -> int:
+        """How many deliveries are not over."""
+        ...
+
+
+class DeliveryDesk(Protocol):
+    """What people see of deliveries and do with them."""
 
     async def find(self, wanted: DeliveryFilter, limit: int) -> list[DeliveryRow]:
         """The newest deliveries first."""
@@ -355,20 +421,80 @@ class DeliveryStore(Protocol):
         """One delivery with its tries."""
         ...
 
+    async def count(self, wanted: DeliveryFilter) -> int:
+        """How many there are."""
+        ...
+
     async def counts(self) -> dict[str, int]:
-        """How many deliveries are in each state."""
+        """How many deliveries are in each state, at the same cost for any backlog."""
+        ...
+
+    async def list_handlers(self) -> list[HandlerRow]:
+        """Every handler with its counts."""
+        ...
+
+    async def pause_handler(self, handler_id: int, *, paused: bool) -> None:
+        """Let a handler's events wait, or go on."""
+        ...
+
+    async def retry(self, wanted: DeliveryFilter, now_ms: int) -> int:
+        """Make matching due or held deliveries due now, with a new retry budget; how many."""
+        ...
+
+    async def skip(self, event_id: str, entry: AuditEntry) -> bool:
+        """Hold a lane's head aside, so that the lane goes on without it; False if it is no waiting head."""
+        ...
+
+    async def drop(self, wanted: DeliveryFilter, reason: str, now_ms: int, entry: AuditEntry) -> int:
+        """Give up matching deliveries that are not over, by a person's decision; how many."""
+        ...
+
+    async def erase(self, entity: str, now_ms: int, entry: AuditEntry) -> int:
+        """Overwrite the payloads of an entity everywhere; those still waiting are dropped; how many."""
+        ...
+
+    async def prune(self, *, payloads_before_ms: int, deliveries_before_ms: int, most: int) -> dict[str, int]:
+        """Delete up to `most` payloads and deliveries that were over before; how many of each."""
+        ...
+
+    async def begin_replay(self, wanted: DeliveryFilter, rate: int, now: int, entry: AuditEntry) -> Replay:
+        """Ask for a replay of matching deliveries; the relay works it off, `rate` a second."""
+        ...
+
+    async def replay_some(self, now_ms: int, most: int) -> Replay | None:
+        """Make the next `most` deliveries of the oldest unfinished replay due; how it stands; None without one."""
+        ...
+
+    async def find_replay(self, replay_id: int) -> Replay | None:
+        """How a replay stands."""
         ...
 
 
-class Store(DirectoryStore, PortalStore, TokenStore, IssuerStore, DeliveryStore, Protocol):
+class Store(DirectoryStore, PortalStore, TokenStore, IssuerStore, DeliveryStore, DeliveryDesk, Protocol):
     """All of it, as one adapter gives it."""
+
+
+class Bell(Protocol):
+    """Tells workers that there is work: transport only, the store is the truth (design.md)."""
+
+    def ring(self, handlers: Iterable[Handler]) -> None:
+        """Say that these handlers have work that is due; never blocks, never fails."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One call of a handler. headers: beside those of HTTP itself."""
+
+    portal_id: int
+    url: str
+    body: bytes
+    headers: Mapping[str, str]
 
 
 class Sender(Protocol):
     """Calls handlers."""
 
-    async def send(
-        self, portal_id: int, policy: UrlPolicy, url: str, body: bytes, headers: Mapping[str, str]
-    ) -> Outcome:
+    async def send(self, message: Message, policy: UrlPolicy, rules: DeliveryRules) -> Outcome:
         """POST once and say what came of it; never raises for what a handler or network does."""
         ...

@@ -1,48 +1,45 @@
 """Delivering events: claims what is due, calls the handlers, stores how it ended, without one delaying another.
 
-Leans on the delivery store's leases and on the sender. Every try is claimed (and counted) in a commit before it
-is made, so that a crash loses nothing and repeats at most what was in flight. Never holds more than
-`concurrency` tries in hand, nor more than `handler_concurrency` of one handler.
+Leans on the delivery store's leases, on the handler pool for whose turn it is, and on `Attempts` for the call. Every
+try is claimed (and counted) in a commit before it is made, so that a crash loses nothing and repeats at most what was
+in flight. A try whose lease cannot be kept is given up before another hand may have it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
-from relay.app.intake import EVENT_AUTH
-from relay.core.delivery import (
-    ATTEMPT_HEADER,
-    EVENT_ID_HEADER,
-    EventToken,
-    handler_body,
-    settle,
-    token_parameters,
-    wants_token,
-)
+from relay.app.handler_pool import HandlerPool
+from relay.core.delivery import is_handlers_fault, settle
 from relay.core.errors import Unavailable
 from relay.core.model import DeliveryState, Outcome, Verdict
-from relay.core.tokens import mint_access_token
-from relay.core.urlpolicy import build_policy
 from relay.ports import Finished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from relay.app.settings import DeliverySettings, IssuerSettings
-    from relay.app.tokens import Tokens
-    from relay.core.directory import Directory
-    from relay.core.model import App, Delivery, Portal
-    from relay.core.urlpolicy import UrlPolicy
-    from relay.core.vault import Vault
-    from relay.ports import Clock, Entropy, Sender, Store
+    from relay.app.attempt import Attempts
+    from relay.app.handler_pool import HandlerState
+    from relay.app.settings import DeliverySettings
+    from relay.core.breaker import Circuit
+    from relay.core.model import Delivery, Handler
+    from relay.core.rules import RuleBook
+    from relay.ports import Clock, Entropy, Leased, Store
 
 _log = structlog.get_logger(__name__)
-_FORM_TYPE = "application/x-www-form-urlencoded"
+
+
+@dataclass(slots=True)
+class _Ended:
+    """A try that ended and is to be stored."""
+
+    finished: Finished
+    delivery: Delivery
+    handler: Handler
 
 
 class Dispatcher:
@@ -51,244 +48,275 @@ class Dispatcher:
     def __init__(
         self,
         store: Store,
-        sender: Sender,
-        tokens: Tokens,
-        vault: Vault,
+        attempts: Attempts,
         clock: Clock,
         entropy: Entropy,
-        issuer: IssuerSettings,
+        rules: RuleBook,
         settings: DeliverySettings,
         owner: str,
         on_outcome: Callable[[Delivery, Outcome, DeliveryState], None] = lambda *_: None,
     ) -> None:
         self._store = store
-        self._sender = sender
-        self._tokens = tokens
-        self._vault = vault
+        self._attempts = attempts
         self._clock = clock
         self._entropy = entropy
-        self._issuer = issuer
         self._settings = settings
         self._owner = owner
         self._on_outcome = on_outcome
-        self._due: dict[int, int] = {}
-        self._busy: dict[int, int] = {}
-        self._in_hand: set[asyncio.Task[None]] = set()
+        self._pool = HandlerPool(rules, settings.concurrency)
+        self._leases: dict[int, int] = {}
+        self._tries: dict[int, asyncio.Task[None]] = {}
+        self._ended: list[_Ended] = []
+        self._to_store = asyncio.Event()
         self._wake = asyncio.Event()
-        self._stopping = False
         self._stopped = asyncio.Event()
-        self._finished: list[Finished] = []
-        self._flush = asyncio.Event()
-        self._policies: dict[int, tuple[tuple[str, ...], UrlPolicy]] = {}
 
-    def notify(self, handler_ids: Iterable[int]) -> None:
-        """Say that these handlers have work that is due now."""
+    def ring(self, handlers: Iterable[Handler]) -> None:
+        """These handlers have work that is due now (the Bell port)."""
         now_ms = self._clock.now_ms()
-        for handler_id in handler_ids:
-            self._due[handler_id] = min(now_ms, self._due.get(handler_id, now_ms))
+        for handler in handlers:
+            if not handler.paused:
+                self._pool.due(handler, now_ms)
         self._wake.set()
 
     @property
     def in_flight(self) -> int:
         """How many tries are under way."""
-        return len(self._in_hand)
+        return self._pool.busy
+
+    def circuits(self) -> dict[int, tuple[Circuit, int]]:
+        """Each known handler's circuit and calls under way."""
+        return self._pool.circuits()
+
+    def drain(self) -> None:
+        """Claim nothing more; `run` ends when what is in hand has ended, or after `drain_s`."""
+        self._stopped.set()
+        self._wake.set()
 
     async def run(self) -> None:
         """Deliver until `drain` is called. A passing failure of the store only delays."""
-        writer = asyncio.create_task(self._write_outcomes())
+        helpers = [asyncio.create_task(self._keep_leases()), asyncio.create_task(self._store_as_they_end())]
         next_sweep_ms = 0
         try:
-            while not self._stopping:
+            while not self._stopped.is_set():
                 self._wake.clear()
                 try:
                     if self._clock.now_ms() >= next_sweep_ms:
                         await self._sweep()
-                        next_sweep_ms = self._clock.now_ms() + round(self._settings.sweep_s * 1000)
-                    await self._start_due()
+                        next_sweep_ms = self._clock.now_ms() + self._ms(self._settings.sweep_s)
+                    await self._claim()
                 except Unavailable as error:
                     _log.warning("dispatch.store_unavailable", reason=error.description)
                     next_sweep_ms = 0
-                    await self._pause()
+                    await self._wait(self._stopped, self._ms(self._settings.sweep_s))
                     continue
-                await self._sleep_until(next_sweep_ms)
+                self._start_ready()
+                now_ms = self._clock.now_ms()
+                next_ms = self._pool.next_ms(now_ms)
+                wake_ms = next_sweep_ms if next_ms is None else min(next_ms, next_sweep_ms)
+                await self._wait(self._wake, max(wake_ms - now_ms, 1))
         finally:
-            if self._in_hand:
-                await asyncio.wait(self._in_hand, timeout=self._settings.drain_s)
-            for task in list(self._in_hand):
-                task.cancel()
-            await asyncio.gather(*self._in_hand, return_exceptions=True)
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
-            await self._store_outcomes()
+            await self._end(helpers)
 
-    def drain(self) -> None:
-        """Claim nothing more; `run` ends when what is in hand has ended, or after `drain_s`."""
-        self._stopping = True
-        self._wake.set()
-        self._stopped.set()
-
-    async def _pause(self) -> None:
-        """Leave a store that fails alone for a while, whatever is due; `drain` ends it."""
+    async def _end(self, helpers: list[asyncio.Task[None]]) -> None:
+        """Give back what was not started, wait for what is under way, store how it ended."""
+        unstarted = [leased.delivery.id for leased in self._pool.take_ready()]
+        if self._tries:
+            await asyncio.wait(self._tries.values(), timeout=self._settings.drain_s)
+        for task in [*self._tries.values(), *helpers]:
+            task.cancel()
+        await asyncio.gather(*self._tries.values(), *helpers, return_exceptions=True)
         try:
-            async with asyncio.timeout(self._settings.sweep_s):
-                await self._stopped.wait()
-        except TimeoutError:
-            pass
-
-    async def _sleep_until(self, next_sweep_ms: int) -> None:
-        now_ms = self._clock.now_ms()
-        ready = [due for handler, due in self._due.items() if self._free_slots(handler) > 0]
-        wake_ms = min([next_sweep_ms, *ready]) if self._free() > 0 else next_sweep_ms
-        try:
-            async with asyncio.timeout(max(wake_ms - now_ms, 1) / 1000):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+            await self._store_ended()
+            if unstarted:
+                await self._store.give_back(unstarted, owner=self._owner)
+        except Unavailable as error:
+            _log.warning("dispatch.end_not_stored", reason=error.description)
 
     async def _sweep(self) -> None:
-        """Find what nobody announced: expired leases, and work that another process made due."""
-        await self._store.release_leases(now_ms=self._clock.now_ms())
-        found = await self._store.next_due()
-        for handler_id, due_ms in found.items():
-            self._due[handler_id] = min(due_ms, self._due.get(handler_id, due_ms))
-
-    async def _start_due(self) -> None:
-        """Claim a round: every handler that has due work gets the same share of what is free."""
+        """Find what nobody rang for: expired leases, held ones to probe, work that another process made due."""
         now_ms = self._clock.now_ms()
-        waiting = [h for h, due in self._due.items() if due <= now_ms and self._free_slots(h) > 0]
-        if not waiting or self._free() <= 0:
+        await self._store.release_leases(now_ms=now_ms)
+        await self._store.probe_held(now_ms)
+        for handler, due_ms in await self._store.next_due():
+            self._pool.due(handler, due_ms)
+
+    async def _claim(self) -> None:
+        """Claim a round; every handler that has due work gets the same share of what is free."""
+        now_ms = self._clock.now_ms()
+        wanted = self._pool.wanted(now_ms)
+        if not wanted:
             return
-        share = max(self._free() // len(waiting), 1)
-        wanted = {h: min(share, self._free_slots(h)) for h in waiting[: self._free()]}
-        for handler_id in wanted:
-            # Taken out before the claim and put at the end after it: what is announced meanwhile is not lost,
-            # and the next round starts with those that this one left out.
-            del self._due[handler_id]
-        lease_until_ms = now_ms + round(self._settings.lease_s * 1000)
+        lease_until_ms = now_ms + self._ms(self._settings.lease_s)
         try:
-            claimed = await self._store.claim(wanted, now_ms=now_ms, lease_until_ms=lease_until_ms, owner=self._owner)
-            directory = await self._store.directory()
-        except Unavailable:
-            self.notify(wanted)
+            found = await self._store.claim(wanted, now_ms=now_ms, lease_until_ms=lease_until_ms, owner=self._owner)
+        except BaseException:
+            self._pool.not_claimed(wanted, now_ms)
             raise
-        counts = dict.fromkeys(wanted, 0)
-        for delivery, auth_sealed in claimed:
-            counts[delivery.handler_id] += 1
-            self._start(delivery, auth_sealed, directory)
-        full = [handler_id for handler_id, limit in wanted.items() if counts[handler_id] == limit]
-        self.notify(full)
+        for leased in found:
+            self._leases[leased.delivery.id] = lease_until_ms
+        self._pool.claimed(wanted, found, self._clock.now_ms())
 
-    def _start(self, delivery: Delivery, auth_sealed: bytes, directory: Directory) -> None:
-        self._busy[delivery.handler_id] = self._busy.get(delivery.handler_id, 0) + 1
-        task = asyncio.create_task(self._try(delivery, auth_sealed, directory))
-        self._in_hand.add(task)
-        task.add_done_callback(lambda done: self._ended(done, delivery.handler_id))
-
-    def _ended(self, task: asyncio.Task[None], handler_id: int) -> None:
-        self._in_hand.discard(task)
-        self._busy[handler_id] -= 1
-        if not self._busy[handler_id]:
-            del self._busy[handler_id]
-        if handler_id in self._due:
-            self._wake.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("dispatch.try_failed", handler_id=handler_id, exc_info=error)
-
-    async def _try(self, delivery: Delivery, auth_sealed: bytes, directory: Directory) -> None:
-        """One try. An error of our own is stored like a failed try: the delivery is tried again later."""
-        started_ms = self._clock.now_ms()
-        try:
-            outcome = await self._attempt(delivery, auth_sealed, directory)
-        except Exception as error:
-            _log.error("dispatch.internal_error", event_id=delivery.event_id, exc_info=error)
-            outcome = Outcome(Verdict.RETRY, None, "internal_error", started_ms, self._clock.now_ms() - started_ms)
+    def _start_ready(self) -> None:
+        """Start every try that may start now."""
         now_ms = self._clock.now_ms()
-        state, due_ms = settle(
+        for state, leased in self._pool.startable(now_ms):
+            self._start(state, leased)
+
+    def _start(self, state: HandlerState, leased: Leased) -> None:
+        delivery_id = leased.delivery.id
+        task = asyncio.create_task(self._try(state, leased))
+        self._tries[delivery_id] = task
+        task.add_done_callback(lambda _: self._try_is_over(state, delivery_id))
+
+    def _try_is_over(self, state: HandlerState, delivery_id: int) -> None:
+        self._tries.pop(delivery_id, None)
+        self._pool.ended(state)
+        if self._stopped.is_set():
+            return
+        following = self._pool.next_of(state, self._clock.now_ms())
+        if following is not None:
+            self._start(state, following)
+        elif self._pool.ready:
+            self._start_ready()
+        if state.due_ms is not None:
+            self._wake.set()
+
+    async def _try(self, state: HandlerState, leased: Leased) -> None:
+        """One try; an error of our own counts like a failed one, and the delivery is tried again later."""
+        delivery = leased.delivery
+        started_ms = self._clock.now_ms()
+        if self._leases.get(delivery.id, 0) <= started_ms + self._margin_ms():
+            self._pool.no_call(state, started_ms)
+            self._leases.pop(delivery.id, None)
+            return
+        try:
+            outcome = await self._attempts.make(leased, state.rules)
+        except asyncio.CancelledError:
+            self._pool.no_call(state, self._clock.now_ms())
+            raise
+        except Exception as error:
+            if not isinstance(error, Unavailable):
+                _log.error("dispatch.internal_error", event_id=delivery.event_id, exc_info=error)
+            outcome = Outcome(Verdict.RETRY, None, "internal_error", started_ms, self._clock.now_ms() - started_ms)
+            self._pool.no_call(state, self._clock.now_ms())
+        else:
+            self._judge(state, outcome)
+        self._settle(state, delivery, outcome)
+
+    def _judge(self, state: HandlerState, outcome: Outcome) -> None:
+        """What the try says of the handler as a whole."""
+        now_ms = self._clock.now_ms()
+        if outcome.verdict is Verdict.DELIVERED:
+            self._pool.succeeded(state)
+        elif is_handlers_fault(outcome):
+            asked_s = min(outcome.retry_after_s or 0.0, state.rules.retry_after_cap_s)
+            self._pool.failed(state, now_ms, self._ms(asked_s))
+        else:
+            self._pool.no_call(state, now_ms)
+
+    def _settle(self, state: HandlerState, delivery: Delivery, outcome: Outcome) -> None:
+        settled = settle(
             outcome,
-            self._settings.retry,
-            attempt=delivery.retry_number,
+            state.rules,
+            tries=delivery.retry_number,
             since_ms=delivery.tries_since_ms,
-            now_ms=now_ms,
+            now_ms=self._clock.now_ms(),
             spread=int.from_bytes(self._entropy(4), "little") / 2**32,
         )
-        self._finished.append(Finished(delivery.id, delivery.attempt, state, due_ms, outcome))
-        self._flush.set()
-        if state is DeliveryState.DUE:
-            self._due[delivery.handler_id] = min(due_ms, self._due.get(delivery.handler_id, due_ms))
-        self._on_outcome(delivery, outcome, state)
-
-    async def _attempt(self, delivery: Delivery, auth_sealed: bytes, directory: Directory) -> Outcome:
-        auth = json.loads(self._vault.open(EVENT_AUTH, auth_sealed))
-        item = replace(delivery.item, auth=auth)
-        portal = directory.portals[delivery.portal_id]
-        app = directory.app(portal.id, item.client_id) if item.client_id else None
-        token = await self._token(directory, app, replace(delivery, item=item))
-        now = self._clock.now_ms() // 1000
-        body = handler_body(item, portal, app, token, server_endpoint=self._issuer.server_endpoint, now=now)
-        headers = {
-            "Content-Type": _FORM_TYPE,
-            EVENT_ID_HEADER: delivery.event_id,
-            ATTEMPT_HEADER: str(delivery.attempt),
-        }
-        return await self._sender.send(portal.id, self._policy(portal), item.handler_url, body, headers)
-
-    async def _token(self, directory: Directory, app: App | None, delivery: Delivery) -> EventToken | None:
-        """A token minted for this try; with a grant of its own where a refresh token is wanted."""
-        item = delivery.item
-        if app is None or not wants_token(item, app):
-            return None
-        parameters = token_parameters(item)
-        if item.send_refresh_token:
-            pair = await self._tokens.open_grant(directory, app, item.user_id, parameters)
-            return EventToken(pair.access_token, pair.expires, pair.refresh_token)
-        access = mint_access_token(
-            directory,
-            app,
-            item.user_id,
-            parameters=parameters,
-            scope=None,
-            now=self._clock.now_ms() // 1000,
-            issuer=self._issuer.public_url,
-            lifetimes=self._issuer.lifetimes,
-            entropy=self._entropy,
+        finished = Finished(
+            delivery.id,
+            delivery.attempt,
+            settled.state,
+            settled.due_at_ms,
+            outcome,
+            settled.hold_reason,
+            delivery.lane,
+            settled.blocks,
         )
-        if access.stored is not None:
-            await self._store.save_parameters(access)
-        return EventToken(access.text, access.expires)
+        self._ended.append(_Ended(finished, delivery, state.handler))
+        self._to_store.set()
+        self._on_outcome(delivery, outcome, settled.state)
 
-    async def _write_outcomes(self) -> None:
+    async def _store_as_they_end(self) -> None:
         """Store ended tries, as many at a time as have ended."""
         while True:
-            await self._flush.wait()
-            self._flush.clear()
+            await self._to_store.wait()
+            self._to_store.clear()
             try:
-                await self._store_outcomes()
-            except Unavailable as error:
-                _log.warning("dispatch.outcome_not_stored", reason=error.description)
+                await self._store_ended()
+            except Exception as error:
+                reason = error.description if isinstance(error, Unavailable) else None
+                _log.warning("dispatch.outcome_not_stored", reason=reason, exc_info=None if reason else error)
                 await asyncio.sleep(self._settings.sweep_s)
-                self._flush.set()
+                self._to_store.set()
 
-    async def _store_outcomes(self) -> None:
-        batch, self._finished = self._finished, []
+    async def _store_ended(self) -> None:
+        batch, self._ended = self._ended, []
         if not batch:
             return
         try:
-            await self._store.finish(batch, self._owner)
-        except Unavailable:
-            self._finished = batch + self._finished
+            await self._store.finish([ended.finished for ended in batch], self._owner)
+        except BaseException:
+            self._ended = batch + self._ended
             raise
-        if any(finished.state is DeliveryState.DUE for finished in batch):
-            self._wake.set()
+        for ended in batch:
+            self._leases.pop(ended.finished.delivery_id, None)
+            await self._go_on(ended)
+        self._wake.set()
 
-    def _free(self) -> int:
-        return self._settings.concurrency - len(self._in_hand)
+    async def _go_on(self, ended: _Ended) -> None:
+        """What a stored outcome makes due: its own next try, the next of its lane, or what was held with it."""
+        now_ms = self._clock.now_ms()
+        finished = ended.finished
+        if finished.state is DeliveryState.DUE:
+            self._pool.due(ended.handler, finished.due_at_ms)
+        elif finished.lane is not None and not finished.blocks:
+            self._pool.due(ended.handler, now_ms)
+        if finished.state is DeliveryState.DONE and ended.delivery.was_held:
+            while await self._store.release_held(ended.handler.id, now_ms):
+                self._pool.due(ended.handler, now_ms)
 
-    def _free_slots(self, handler_id: int) -> int:
-        return self._settings.handler_concurrency - self._busy.get(handler_id, 0)
+    async def _keep_leases(self) -> None:
+        """Prolong what is in hand; what cannot be prolonged in time is given up before its lease is over."""
+        while True:
+            await asyncio.sleep(self._settings.lease_s / 3)
+            ids = list(self._leases)
+            if not ids:
+                continue
+            until_ms = self._clock.now_ms() + self._ms(self._settings.lease_s)
+            try:
+                ours = await self._store.extend_leases(ids, owner=self._owner, lease_until_ms=until_ms)
+            except Unavailable as error:
+                _log.warning("dispatch.leases_not_kept", reason=error.description)
+                limit_ms = self._clock.now_ms() + self._ms(self._settings.lease_s / 3) + self._margin_ms()
+                self._give_up({id_ for id_ in ids if self._leases.get(id_, 0) <= limit_ms})
+                continue
+            for delivery_id in ids:
+                if delivery_id in ours and delivery_id in self._leases:
+                    self._leases[delivery_id] = until_ms
+            stored = {ended.finished.delivery_id for ended in self._ended}
+            self._give_up({id_ for id_ in ids if id_ in self._leases and id_ not in ours and id_ not in stored})
 
-    def _policy(self, portal: Portal) -> UrlPolicy:
-        allow, policy = self._policies.get(portal.id, (None, None))
-        if policy is None or allow != portal.allow:
-            policy = build_policy(portal.allow)
-            self._policies[portal.id] = (portal.allow, policy)
-        return policy
+    def _give_up(self, delivery_ids: set[int]) -> None:
+        """Let go of deliveries whose lease is lost, or soon will be."""
+        self._pool.take_ready(delivery_ids)
+        for delivery_id in sorted(delivery_ids):
+            self._leases.pop(delivery_id, None)
+            if delivery_id in self._tries:
+                self._tries[delivery_id].cancel()
+
+    async def _wait(self, event: asyncio.Event, most_ms: int) -> None:
+        try:
+            async with asyncio.timeout(most_ms / 1000):
+                await event.wait()
+        except TimeoutError:
+            pass
+
+    def _margin_ms(self) -> int:
+        """How long before its end a lease counts as over."""
+        return self._ms(self._settings.lease_s / 10)
+
+    @staticmethod
+    def _ms(seconds: float) -> int:
+        return round(seconds * 1000)

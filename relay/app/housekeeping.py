@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from relay.app.failures import Failures
     from relay.app.keys import Keys
-    from relay.app.settings import IssuerSettings
+    from relay.app.settings import IssuerSettings, RetentionSettings
     from relay.ports import Clock, Store
 
+_DAY_MS = 86_400_000
 _log = structlog.get_logger(__name__)
 
 
@@ -34,6 +35,7 @@ class Housekeeping:
         failures: Failures,
         clock: Clock,
         settings: IssuerSettings,
+        retention: RetentionSettings,
         on_purged: Callable[[dict[str, int]], None],
     ) -> None:
         self._store = store
@@ -41,6 +43,7 @@ class Housekeeping:
         self._failures = failures
         self._clock = clock
         self._settings = settings
+        self._retention = retention
         self._on_purged = on_purged
 
     async def run(self) -> None:
@@ -62,4 +65,18 @@ class Housekeeping:
             counts = await self._store.purge(now, now - self._settings.lifetimes.refresh_grace_s - 3600, batch)
             self._on_purged(counts)
             if max(counts.values()) < batch:
+                break
+        await self._prune(now * 1000)
+
+    async def _prune(self, now_ms: int) -> None:
+        """Delete deliveries that are over and old enough, letting other writes in between."""
+        kept = self._retention
+        for _ in range(self._settings.purge_rounds):
+            counts = await self._store.prune(
+                payloads_before_ms=now_ms - round(kept.payload_days * _DAY_MS),
+                deliveries_before_ms=now_ms - round(max(kept.delivery_days, kept.payload_days) * _DAY_MS),
+                most=kept.batch,
+            )
+            self._on_purged(counts)
+            if max(counts.values()) < kept.batch:
                 return

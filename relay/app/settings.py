@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from relay.core.retry import RetryPolicy
 from relay.core.tokens import Lifetimes
 
 
@@ -41,22 +40,41 @@ class IssuerSettings:
 
 @dataclass(frozen=True, slots=True)
 class IntakeSettings:
-    """Bounds of one `rest.event.call`."""
+    """Bounds of one `rest.event.call`. encrypt_payloads: whether what it holds is sealed at rest."""
 
     max_items: int = 5000
     max_batch_commands: int = 50
+    encrypt_payloads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DeliverySettings:
-    """How handlers are called: how many at once in all and of one handler, leases and the retry schedule.
+    """How a worker delivers: calls at once in all, how long a claim lasts unless it is prolonged.
 
     sweep_s: how often the store is asked for due work that nobody announced (another process's, an expired lease).
+    drain_s: how long a stopping worker waits for calls under way.
     """
 
-    concurrency: int = 256
-    handler_concurrency: int = 8
-    lease_s: float = 90.0
+    concurrency: int = 512
+    lease_s: float = 30.0
     sweep_s: float = 1.0
     drain_s: float = 20.0
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """Days that payloads and the rest of what is over are kept, and how they are deleted; how replays are paced."""
+
+    payload_days: float = 14.0
+    delivery_days: float = 14.0
+    batch: int = 500
+    replay_step_s: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class RoomSettings:
+    """When new events are refused: deliveries that wait, bytes free on the disk. warn_at: the share to warn of."""
+
+    max_backlog: int = 5_000_000
+    min_free_bytes: int = 200 * 1024 * 1024
+    warn_at: float = 0.8

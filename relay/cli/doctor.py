@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from relay.app.doctor import DatabaseState, Finding, Message, Observed, Result, examine
+from relay.app.doctor import Finding, Message, Result, examine
+from relay.app.observations import DatabaseState, Observed
 from relay.cli.failures import FAILED, sentence
 from relay.cli.options import AsJson, Home
 from relay.cli.terminal import Terminal, terminal_of
@@ -60,7 +61,7 @@ async def _look(terminal: Terminal, config: Config) -> Observed:
     from relay.cli.probes import database_state, look  # noqa: PLC0415 - slow to import
 
     configure_logging("error", "text")
-    state = database_state(config.home)
+    state = database_state(config)
     relay: Relay | None = None
     if not state.fault and state.found == state.newest:
         try:

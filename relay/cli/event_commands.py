@@ -18,7 +18,7 @@ from relay.cli.tables import show_fields, show_table
 from relay.cli.terminal import Terminal, terminal_of
 from relay.cli.times import iso_ms, parse_moment
 from relay.core.model import DeliveryState
-from relay.ports import AttemptRow, DeliveryFilter, DeliveryRow
+from relay.ports import AttemptRow, DeliveryFilter, DeliveryRow, retried
 
 if TYPE_CHECKING:
     from relay.build import Relay
@@ -46,7 +46,7 @@ _State = Annotated[
     typer.Option(
         "--state",
         metavar="STATE",
-        help="Only in this state: due, leased, done, held or dropped; may be repeated.",
+        help="Only in this state, e.g. held or due,leased; may be given several times.",
     ),
 ]
 _Handler = Annotated[
@@ -188,7 +188,9 @@ def retry(
             row, _ = await _found(terminal, relay, event_id)
             _require_unfinished(terminal, row)
             wanted = replace(wanted, event_id=event_id)
-        return await relay.store.retry(wanted, relay.clock.now_ms(), dry_run=dry_run)
+        if dry_run:
+            return await relay.store.count(retried(wanted))
+        return await relay.store.retry(wanted, relay.clock.now_ms())
 
     count = with_relay(terminal, run)
     if terminal.as_json:
@@ -206,6 +208,7 @@ def state_name(terminal: Terminal, state: DeliveryState) -> str:
     """The state in words, with the word that `--state` takes."""
     tr = terminal.tr
     words = {
+        DeliveryState.ACCEPTED: tr("waiting behind an earlier one"),
         DeliveryState.DUE: tr("waiting"),
         DeliveryState.LEASED: tr("being delivered"),
         DeliveryState.DONE: tr("delivered"),

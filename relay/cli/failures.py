@@ -82,8 +82,7 @@ def _wrong_usage(error: BaseException, terminal: Terminal) -> int:
     if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
         terminal.remark(context.get_help())
         return WRONG_USAGE
-    message = getattr(error, "format_message", error.__str__)()
-    terminal.remark(terminal.tr.finished(" ".join(str(message).split())))
-    if context is not None:
-        terminal.remark(terminal.tr("Help: {command} --help", command=context.command_path))
+    message = " ".join(str(getattr(error, "format_message", error.__str__)()).split())
+    hint = terminal.tr("Help: {command} --help", command=context.command_path) if context is not None else ""
+    terminal.remark(f"{terminal.tr.finished(message)} {hint}".rstrip())
     return WRONG_USAGE

@@ -17,7 +17,8 @@ from relay.cli.opening import with_relay
 from relay.cli.options import AsJson, Home
 from relay.cli.settings_file import new_settings, with_settings
 from relay.cli.terminal import Terminal, terminal_of
-from relay.config import CONFIG_FILE, Config, load_config, split_listen
+from relay.config import CONFIG_FILE, MASTER_KEY_FILE, Config, load_config, split_listen
+from relay.core.vault import CannotOpen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +78,12 @@ def init(
     _write_settings(terminal, changes)
     config = load_config(terminal.home)
     key_made = make_master_key(terminal.home)
-    password = with_relay(terminal, lambda relay: _admin_password(relay, new_admin_password), upgrade=True)
+    try:
+        password = with_relay(terminal, lambda relay: _admin_password(relay, new_admin_password), upgrade=True)
+    except CannotOpen:
+        if key_made:  # a database elsewhere was made with another key: this one must not stay
+            (terminal.home / MASTER_KEY_FILE).unlink()
+        raise
     if terminal.as_json:
         terminal.document(_result(config, new_home or key_made, password))
     else:
@@ -124,6 +130,7 @@ async def _admin_password(relay: Relay, anew: bool) -> str | None:
     """Make the administrator's password unless there is one; the password if it was made."""
     from argon2 import PasswordHasher  # noqa: PLC0415 - only where it is needed
 
+    await relay.store.directory()  # raises CannotOpen for another relay's master key
     if await relay.store.admin_password_hash() is not None and not anew:
         return None
     groups = ("".join(secrets.choice(_PASSWORD_SIGNS) for _ in range(_GROUP_SIGNS)) for _ in range(_PASSWORD_GROUPS))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from relay.build import Relay
     from relay.cli.terminal import Terminal
+    from relay.config import Config
 
 T = TypeVar("T")
 
@@ -29,8 +30,7 @@ def with_relay(terminal: Terminal, work: Callable[[Relay], Awaitable[T]], *, upg
 
     config = load_config(terminal.home)
     configure_logging("warning", "text")
-    if not upgrade and (config.home / DATABASE_FILE).exists():
-        require_current_schema(config.home)
+    require_known_schema(config, upgrade=upgrade)
 
     async def run() -> T:
         relay = open_relay(config, upgrade=upgrade)
@@ -42,29 +42,57 @@ def with_relay(terminal: Terminal, work: Callable[[Relay], Awaitable[T]], *, upg
     return asyncio.run(run())
 
 
-def require_current_schema(home: Path) -> None:
-    """Raise ConfigError unless the database has the schema that this program knows."""
-    found, newest = schema_versions(home)
-    if found != newest:
+def require_known_schema(config: Config, *, upgrade: bool) -> None:
+    """Raise ConfigError unless the database has this program's schema, or (upgrade) one that can become it."""
+    home = config.home
+    if not config.store and not (home / DATABASE_FILE).exists():
+        return  # opening it says that there is none, or makes it
+    found, newest, known = schema_versions(config)
+    if found != newest and not (upgrade and (found is None or found in known)):
         raise ConfigError(
             f"The database in {home} is of another version ({found or 'none'}) than this program ({newest}):"
             f" run `relay init --home {home}` with the newest program."
         )
 
 
-def schema_versions(home: Path) -> tuple[str | None, str | None]:
-    """The schema version of the database file, and the one this program makes."""
-    from alembic.config import Config  # noqa: PLC0415 - slow to import
+def schema_versions(config: Config) -> tuple[str | None, str | None, frozenset[str]]:
+    """The schema version of the database, the one this program makes, and those it can bring up to it.
+
+    Raises Unavailable, or sqlite3.Error for a file that is no database.
+    """
+    from alembic.config import Config as Scripts  # noqa: PLC0415 - slow to import
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     from relay.store import migrations  # noqa: PLC0415
 
-    scripts = Config()
+    scripts = Scripts()
     scripts.set_main_option("script_location", migrations.__path__[0].replace("%", "%%"))
     scripts.set_main_option("path_separator", "os")
-    newest = ScriptDirectory.from_config(scripts).get_current_head()
-    path = (home / DATABASE_FILE).resolve()
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+    folder = ScriptDirectory.from_config(scripts)
+    known = frozenset(script.revision for script in folder.walk_revisions())
+    found = _postgres_version(config.store) if config.store else _sqlite_version(config.home / DATABASE_FILE)
+    return found, folder.get_current_head(), known
+
+
+def _sqlite_version(path: Path) -> str | None:
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         tables = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if tables else None
-    return (str(row[0]) if row else None), newest
+    return str(row[0]) if row else None
+
+
+def _postgres_version(url: str) -> str | None:
+    from alembic.migration import MigrationContext  # noqa: PLC0415 - slow to import
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
+
+    from relay.store.database import unavailable  # noqa: PLC0415
+    from relay.store.postgres import open_postgres  # noqa: PLC0415
+
+    engine = open_postgres(url)
+    try:
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    except DBAPIError as error:
+        raise unavailable(error) from error
+    finally:
+        engine.dispose()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import socket
 import sqlite3
 import ssl
@@ -20,17 +19,17 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from relay.app.doctor import DatabaseState, FileMode, HandlerHost, HeldEvents, Observed, Probe, handler_host
+from relay.app.observations import DatabaseState, FileMode, HandlerHost, HeldEvents, Observed, Probe, handler_host
+from relay.build import free_bytes
 from relay.cli.home import HOME_MODE, PRIVATE_MODE
 from relay.cli.opening import schema_versions
-from relay.config import DATABASE_FILE, MASTER_KEY_FILE, split_listen
+from relay.config import CONFIG_FILE, DATABASE_FILE, MASTER_KEY_FILE, split_listen
 from relay.core.errors import Unavailable
 from relay.core.model import DeliveryState
 from relay.ports import DeliveryFilter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from relay.build import Relay
     from relay.config import Config
@@ -42,6 +41,7 @@ LOOKS_AT_ONCE = 8
 MAX_HOSTS = 50
 MAX_ROWS = 5000
 _ANSWER_BYTES = 4096
+_READABLE_BY_GROUP = 0o640
 
 
 async def look(config: Config, relay: Relay | None, database: DatabaseState, command: str) -> Observed:
@@ -50,14 +50,15 @@ async def look(config: Config, relay: Relay | None, database: DatabaseState, com
     command: how a command of this relay begins.
     """
     portals: tuple[Portal, ...] = ()
-    counts, unfinished = None, []
+    counts: dict[str, int] | None = None
+    unfinished: list[DeliveryRow] = []
     if relay is not None and not database.fault:
         try:
             await relay.store.probe()
             portals = tuple((await relay.store.directory()).portals.values())
             counts = await relay.store.counts()
-            wanted = DeliveryFilter(states=(DeliveryState.DUE, DeliveryState.HELD))
-            unfinished = await relay.store.find(wanted, MAX_ROWS)
+            for state in (DeliveryState.HELD, DeliveryState.DUE):
+                unfinished += await relay.store.find(DeliveryFilter(states=(state,)), MAX_ROWS)
         except Unavailable as error:
             database = DatabaseState(database.found, database.newest, error.description.rstrip("."))
     listeners = _listener_urls(config)
@@ -67,9 +68,10 @@ async def look(config: Config, relay: Relay | None, database: DatabaseState, com
         home=str(config.home),
         relay=command,
         now=int(time.time()),
-        modes=file_modes(config.home),
+        modes=file_modes(config),
         database=database,
-        free_bytes=shutil.disk_usage(config.home).free,
+        free_bytes=free_bytes(config),
+        min_free_bytes=config.delivery.min_free_bytes,
         listeners={url: probes[url] for url in listeners},
         public_url=config.public_url,
         public=probes.get(config.public_url),
@@ -81,20 +83,25 @@ async def look(config: Config, relay: Relay | None, database: DatabaseState, com
     )
 
 
-def database_state(home: Path) -> DatabaseState:
-    """Whether the database file opens, and its schema version."""
-    if not (home / DATABASE_FILE).exists():
-        return DatabaseState(fault=f"there is none in {home}")
+def database_state(config: Config) -> DatabaseState:
+    """Whether the database opens, and its schema version."""
+    if not config.store and not (config.home / DATABASE_FILE).exists():
+        return DatabaseState(fault=f"there is none in {config.home}")
     try:
-        found, newest = schema_versions(home)
+        found, newest, _ = schema_versions(config)
     except sqlite3.Error as error:
         return DatabaseState(fault=str(error))
+    except Unavailable as error:
+        return DatabaseState(fault=error.description.rstrip("."))
     return DatabaseState(found, newest)
 
 
-def file_modes(home: Path) -> tuple[FileMode, ...]:
+def file_modes(config: Config) -> tuple[FileMode, ...]:
     """The permissions of the home and of what in it is secret."""
+    home = config.home
     wanted = {home: HOME_MODE, home / MASTER_KEY_FILE: PRIVATE_MODE, home / DATABASE_FILE: PRIVATE_MODE}
+    if config.store or config.queue:
+        wanted[home / CONFIG_FILE] = _READABLE_BY_GROUP  # it holds a password
     return tuple(
         FileMode(str(path), stat.S_IMODE(path.stat().st_mode), allowed)
         for path, allowed in wanted.items()
@@ -178,7 +185,7 @@ async def _addresses(host: str) -> tuple[str, ...] | None:
 
 def _held(rows: Sequence[DeliveryRow]) -> tuple[HeldEvents, ...]:
     counted = Counter(
-        (row.portal_id, handler_host(row.handler_url), row.last_error or "", row.last_status)
+        (row.portal_id, handler_host(row.handler_url), row.last_error or row.hold_reason or "", row.last_status)
         for row in rows
         if row.state is DeliveryState.HELD
     )

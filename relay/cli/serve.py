@@ -7,6 +7,7 @@ other's deliveries for abandoned ones. Its log is English; its errors are senten
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import signal
@@ -17,6 +18,7 @@ import typer
 
 from relay.cli.failures import Failed
 from relay.cli.home import only_server
+from relay.cli.opening import require_known_schema
 from relay.cli.options import Home
 from relay.cli.terminal import Terminal, terminal_of
 from relay.config import Config, ConfigError, load_config
@@ -45,7 +47,10 @@ def serve(ctx: typer.Context, home: Home = None) -> None:
     config = load_config(terminal.home)
     master_key(config.home)  # says that there is no relay before anything is made in its place
     configure_logging(config.log.level, config.log.format)
-    with only_server(config.home), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    require_known_schema(config, upgrade=True)
+    # Several relays share a PostgreSQL database by leases; a SQLite file has one process.
+    alone = contextlib.nullcontext() if config.store else only_server(config.home)
+    with alone, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
             runner.run(_serve(config, lambda: open_relay(config, upgrade=True)))
         except ConfigError as error:
@@ -61,9 +66,9 @@ async def _serve(config: Config, opened: Callable[[], Relay]) -> None:
     _warn_about_address(log, config)
     relay = opened()
     stopping = asyncio.Event()
+    _listen_for_signals(log, stopping)
     try:
         async with Runtime(relay).running() as (service, admin):
-            _listen_for_signals(log, stopping)
             log.info("ready", service=service, admin=admin, url=config.origin, home=str(config.home))
             await stopping.wait()
             log.info("draining")

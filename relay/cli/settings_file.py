@@ -10,10 +10,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import tomlkit
-from pydantic import BaseModel
 from tomlkit.exceptions import ParseError
 
-from relay.config import Config, ConfigError
+from relay.config import Config, ConfigError, RulesSection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,11 +23,19 @@ TOP_SETTINGS = {
     "public_url": "The address at which the portal and the apps reach this relay, e.g. https://relay.example.com",
     "listen": "Where the portal and the apps are answered (HOST:PORT).",
     "admin_listen": "Where the administrator's page and the metrics are (HOST:PORT); keep it off the network.",
+    "trusted_proxies": "Addresses of web servers before the relay whose X-Forwarded-For is believed.",
+    "store": "Where the data are: empty for one SQLite file, or postgresql://user:password@host/database.",
+    "queue": "The broker between several relays: empty for none, or amqp://user:password@host/vhost.",
 }
 SECTIONS = {
     "tokens": "How long tokens and codes live, in seconds.",
     "limits": "The largest requests that are taken.",
-    "delivery": "How events are delivered to handlers; a failed delivery is tried again for retry_budget_s seconds.",
+    "delivery": "How much is delivered at once, and how much may wait.",
+    'apps."*"': "How events are delivered to an application's handlers: * for every one, or a client id for its own.",
+    "retention": "How many days events that are over are kept.",
+    "keys": "How often keys change, and how long the portal's module may go on without the relay, in seconds.",
+    "housekeeping": "How what has ended is deleted: every so many seconds, so many rows a round.",
+    "throttle": "How much a client or address that fails may ask: units at once, units a second, units a failure.",
     "log": 'The log on standard error: level is "debug", "info", "warning" or "error", format is "text" or "json".',
 }
 INTRODUCTION = "Settings of the relay. A line that begins with # shows a default: remove the # to change it."
@@ -42,8 +49,8 @@ def new_settings(tr: Translator) -> str:
         lines += ["", f"# {tr(comment)}", _switched_off(name, Config.model_fields[name].default)]
     for name, comment in SECTIONS.items():
         lines += ["", f"# {tr(comment)}", f"[{name}]"]
-        section: BaseModel = Config.model_fields[name].default
-        lines += [_switched_off(key, value) for key, value in section.model_dump().items()]
+        section = Config.model_fields[name].default if name in Config.model_fields else RulesSection()
+        lines += [_switched_off(key, value) for key, value in section.model_dump(mode="json").items()]
     return "\n".join(lines) + "\n"
 
 
@@ -82,7 +89,7 @@ def _parse(text: str) -> tomlkit.TOMLDocument:
 
 
 def _switched_off(name: str, value: Any) -> str:
-    return f"# {name} = {_toml(value)}"
+    return f"# {name} = {_toml(list(value) if isinstance(value, tuple) else value)}"
 
 
 def _toml(value: Any) -> str:

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 
 from relay.core.model import DeliveryState, EventItem, Outcome, Verdict
 from relay.core.phpform import build_form
-from relay.core.retry import RetryPolicy, next_due_ms
+from relay.core.retry import next_due_ms
 
 if TYPE_CHECKING:
     from relay.core.model import App, Portal
+    from relay.core.rules import DeliveryRules
 
 _NOT_PARAMETERS = frozenset({"LOCAL_USER", "application_token", "domain", "member_id"})
 EVENT_ID_HEADER = "X-Relay-Event-Id"
 ATTEMPT_HEADER = "X-Relay-Attempt"
+REPLAY_HEADER = "X-Relay-Replay"
+BUDGET = "budget"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +59,39 @@ def handler_body(
     return "&".join(part for part in (item.form, build_form(tail)) if part).encode("ascii")
 
 
-def settle(
-    outcome: Outcome, policy: RetryPolicy, *, attempt: int, since_ms: int, now_ms: int, spread: float
-) -> tuple[DeliveryState, int]:
-    """The state after a try, and when it is due again. Never drops: past the budget it is held."""
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What becomes of a delivery after a try. blocks: whether its lane goes on waiting for it."""
+
+    state: DeliveryState
+    due_at_ms: int
+    hold_reason: str | None = None
+    blocks: bool = True
+
+
+def settle(outcome: Outcome, rules: DeliveryRules, *, tries: int, since_ms: int, now_ms: int, spread: float) -> Settled:
+    """The state after a try. Never drops: past its budget a delivery is held, and probed from time to time.
+
+    tries: how many there were in the running budget, which began at since_ms. spread: a random number in [0, 1).
+    """
     if outcome.verdict is Verdict.DELIVERED:
-        return DeliveryState.DONE, now_ms
+        return Settled(DeliveryState.DONE, now_ms, blocks=False)
+    blocks = not (rules.skip_after and tries >= rules.skip_after)
     if outcome.verdict is Verdict.HOLD:
-        return DeliveryState.HELD, now_ms
-    due_ms = next_due_ms(policy, attempt=attempt, since_ms=since_ms, now_ms=now_ms, spread=spread)
-    return (DeliveryState.HELD, now_ms) if due_ms is None else (DeliveryState.DUE, due_ms)
+        return Settled(DeliveryState.HELD, now_ms, outcome.error or "refused", blocks)
+    due_ms = next_due_ms(rules.retry, attempt=tries, since_ms=since_ms, now_ms=now_ms, spread=spread)
+    if due_ms is None:
+        return Settled(DeliveryState.HELD, now_ms + round(rules.retry.cap_s * 1000), BUDGET, blocks)
+    asked_ms = round(min(outcome.retry_after_s or 0.0, rules.retry_after_cap_s) * 1000)
+    if not blocks:
+        return Settled(DeliveryState.HELD, max(due_ms, now_ms + asked_ms), BUDGET, blocks)
+    return Settled(DeliveryState.DUE, max(due_ms, now_ms + asked_ms))
+
+
+def is_handlers_fault(outcome: Outcome) -> bool:
+    """Whether a failed try says something of the handler as a whole, and not of this one event."""
+    status = outcome.status
+    return outcome.verdict is Verdict.RETRY and (status is None or status >= 500 or status == 429)
 
 
 def _auth_block(

@@ -60,6 +60,7 @@ class App:
     """One application of one portal. `number` is what sealed tokens carry and is never used twice.
 
     scope: comma list in the order it was given. status: one of F D T P L S. secret_hash: keyed hash.
+    signing_keys_sealed: its webhook signing keys, newest first.
     old_secret_hash: the secret before a rotation, good until old_secret_until. token_format: "sealed" or "jwt".
     audience: further audiences of its JWTs, separated by spaces. post_only: no GET on the token endpoint.
     """
@@ -80,6 +81,7 @@ class App:
     deleted_at: int | None = None
     old_secret_hash: bytes | None = None
     old_secret_until: int | None = None
+    signing_keys_sealed: bytes | None = None
     token_format: str = SEALED_FORMAT
     audience: str = ""
     post_only: bool = False
@@ -171,8 +173,12 @@ def read_user_id(text: str) -> int:
 
 
 class DeliveryState(StrEnum):
-    """Where a delivery stands. `held` waits for a person, and only a person makes it `dropped`."""
+    """Where a delivery stands: accepted (behind its lane's head) → due → leased → done, or held, or dropped.
 
+    `held` waits for a person (or for its handler to be well again), and only a person makes it `dropped`.
+    """
+
+    ACCEPTED = "accepted"
     DUE = "due"
     LEASED = "leased"
     DONE = "done"
@@ -198,6 +204,7 @@ class EventItem:
     send_auth: bool
     send_refresh_token: bool
     category: str = "default"
+    entity: str | None = None
     item_id: str | None = None
     auth_given: bool = False
 
@@ -212,7 +219,7 @@ class Delivery:
     """A leased delivery: one event on its way to one handler.
 
     attempt counts this try from 1, ever; retry_number counts it within the running retry budget, which began at
-    tries_since_ms (a person's retry starts a new one).
+    tries_since_ms (a person's retry starts a new one). was_held: it had been held before this try.
     """
 
     id: int
@@ -223,6 +230,9 @@ class Delivery:
     attempt: int
     retry_number: int
     tries_since_ms: int
+    lane: int | None = None
+    replay: bool = False
+    was_held: bool = False
 
 
 class Verdict(StrEnum):
@@ -235,10 +245,38 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of one try. status: HTTP status or None. error: a short machine word, no user data."""
+    """The result of one try. status: HTTP status or None. error: a short machine word, no user data.
+
+    retry_after_s: what the handler asked for.
+    """
 
     verdict: Verdict
     status: int | None
     error: str | None
     started_at_ms: int
     duration_ms: int
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """One URL of one application (empty client id: outgoing webhooks) of one portal, as deliveries know it."""
+
+    id: int
+    portal_id: int
+    client_id: str
+    url: str
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A replay under way. total: matching when it was asked for; skipped: their payload is gone."""
+
+    id: int
+    rate: int
+    total: int
+    replayed: int
+    skipped: int
+    created_at: int
+    finished_at: int | None

@@ -1,6 +1,6 @@
 """PHP's form dialect: what `http_build_query` writes, read without loss and written again byte for byte.
 
-Leans on urllib's percent-decoding. Keys and values are text with undecodable bytes kept as surrogates, so that
+Leans on urllib to decode what is escaped. Keys and values are text with undecodable bytes kept as surrogates, so that
 nothing is lost on the way through; what a handler gets is never rebuilt from a tree (PHP's own reading of
 `[k[]]` or of `[a b]` loses the name). Must never raise anything but RequestTooLarge.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
+from urllib.parse import unquote_to_bytes
 
 from relay.core.errors import RequestTooLarge
 
@@ -70,7 +70,7 @@ def parse_form(body: bytes | str, limits: FormLimits) -> Form:
     if text.count("&") >= limits.max_fields:
         raise RequestTooLarge(f"The form has more than {limits.max_fields} fields.")
     pairs: list[Pair] = []
-    for field in text.split("&"):
+    for field in _decode_common(text).split("&"):
         if not field:
             continue
         raw_key, _, raw_value = field.partition("=")
@@ -83,7 +83,7 @@ def parse_form(body: bytes | str, limits: FormLimits) -> Form:
 
 def build_form(pairs: Iterable[Pair]) -> str:
     """Write pairs as PHP's `http_build_query` (RFC 1738) would: `+` for a space, `%5B %5D` for brackets."""
-    return "&".join(f"{_encode(key)}={_encode(value)}" for key, value in pairs)
+    return "&".join([f"{_encode(key)}={_encode(value)}" for key, value in pairs])
 
 
 def flatten(tree: Mapping[str, object], name: str = "") -> Iterator[Pair]:
@@ -111,12 +111,16 @@ def readable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
+def _decode_common(text: str) -> str:
+    """The whole form with its most frequent escapes decoded: none of them makes a `%`, `&` or `=`."""
+    text = text.replace("+", " ").replace("%5B", "[").replace("%5D", "]")
+    return text.replace("%3A", ":").replace("%2F", "/") if "%" in text else text
+
+
 def _decode(text: str) -> str:
-    if "+" in text:
-        text = text.replace("+", " ")
-    if "%" in text or not text.isascii():
-        return unquote(_percent_high(text), encoding="utf-8", errors="surrogateescape")
-    return text
+    if "%" not in text and text.isascii():
+        return text
+    return unquote_to_bytes(_percent_high(text)).decode("utf-8", "surrogateescape")
 
 
 def _percent_high(text: str) -> str:
@@ -129,5 +133,8 @@ def _percent_high(text: str) -> str:
 def _encode(text: str) -> str:
     if text.isalnum() and text.isascii():
         return text
-    quoted = quote(text, safe=" ", encoding="utf-8", errors="surrogateescape")
-    return quoted.replace(" ", "+").replace("~", "%7E")
+    return text.encode("utf-8", "surrogateescape").decode("latin-1").translate(_ESCAPES)
+
+
+_UNESCAPED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+_ESCAPES = {byte: f"%{byte:02X}" for byte in range(256) if byte not in _UNESCAPED} | {ord(" "): "+"}

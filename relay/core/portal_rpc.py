@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from relay.core.errors import InvalidRequest, RequestTooLarge
+from relay.core.lanes import ENTITY_FIELDS, entity_of
 from relay.core.model import EventItem
 from relay.core.phpform import build_form, readable, unbracket
 
@@ -23,6 +24,7 @@ _ITEM_ID = re.compile(r"[0-9a-f]{32}")
 _AUTHORITY = re.compile(r"[^/?#]+")
 _TRUE = frozenset({"1", "true", "Y", "y"})
 MAX_EVENT_NAME = 200
+_NAMES = frozenset({"event", "ts", *ENTITY_FIELDS})
 
 
 def split_path(raw_path: str) -> list[str]:
@@ -72,19 +74,21 @@ def _parse_item(fields: list[Pair]) -> EventItem:
             auth[unbracket(tail[6:])] = value
         else:
             scalars[tail] = value
-    names = {name: value for name, value in data if name in {"event", "ts"}}
+    names = {name: value for name, value in data if name in _NAMES}
+    event = readable(names.get("event", ""))[:MAX_EVENT_NAME]
     category = scalars.get("[additional][category]", "default")
     item_id = scalars.get("[relay_item_id]", "")
     return EventItem(
         client_id=readable(scalars.get("[client_id]", "")),
         handler_url=_handler_url(scalars.get("[query][QUERY_URL]", "")),
-        event=readable(names.get("event", ""))[:MAX_EVENT_NAME],
+        event=event,
         form=build_form(data),
         has_ts="ts" in names,
         auth=auth,
         send_auth=scalars.get("[additional][sendAuth]", "") in _TRUE,
         send_refresh_token=scalars.get("[additional][sendRefreshToken]", "") in _TRUE,
         category=readable(category)[:MAX_EVENT_NAME],
+        entity=entity_of(event, names),
         item_id=item_id if _ITEM_ID.fullmatch(item_id) else None,
         auth_given=scalars.get("[relay_auth]") == "given",
     )

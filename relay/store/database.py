@@ -3,31 +3,39 @@
 Leans on SQLAlchemy's synchronous engine, kept off the event loop in threads. A unit of work is a plain function
 of a connection; units that arrive together are committed together, and a unit is answered only after its commit.
 Never leaves half a unit behind, and never lets one unit's failure touch another's.
+
+Work that is cheaper in bulk is given as a joint unit: a function of a connection and of the arguments of all that
+call it at one time. Under load they share the cost of a statement, and the threads change hands less often.
 """
 
 from __future__ import annotations
 
 import asyncio
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from relay.core.errors import Conflict, Unavailable
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
+    from sqlalchemy import Engine
+
+A = TypeVar("A")
 T = TypeVar("T")
 Unit = Callable[[Connection], T]
+Joint = Callable[[Connection, list[A]], list[T]]
 
-BUSY_TIMEOUT_S = 10.0
+WRITER_THREAD = "relay-writer"
 READERS = 2
 MAX_UNITS_PER_COMMIT = 256
 _CLOSE = None
@@ -35,68 +43,136 @@ _CLOSE = None
 
 @dataclass(slots=True)
 class _Pending:
-    unit: Unit[Any]
+    joint: Joint[Any, Any]
+    argument: Any
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+    alone: bool = False
 
 
 class Database:
-    """A started database; `write` and `read` run units of work."""
+    """A started database; `write` and `read` run units of work, their `_jointly` twins joint ones."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._pending: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="relay-reader")
-        self._writer = threading.Thread(target=self._write_loop, name="relay-writer", daemon=True)
-        self._writer.start()
+        self._writer = _Worker(WRITER_THREAD, self._write_batch)
+        self._joint_reader = _Worker("relay-joint-reader", self._read_batch)
         self._closed = False
 
     async def write(self, unit: Unit[T]) -> T:
         """Run the unit in a transaction; returns once it is on disk. Raises what the unit raises, or Unavailable."""
-        if self._closed:
-            raise Unavailable("The store is closed.")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._pending.put(_Pending(unit, loop, future))
-        return await future
+        return await self.write_jointly(_joint(unit), None)
+
+    async def write_jointly(self, joint: Joint[A, T], argument: A) -> T:
+        """As `write`, in one call of `joint` for all that wait for it; it answers in the order of its arguments."""
+        self._check_open()
+        return await self._writer.run(joint, argument)
+
+    async def write_alone(self, unit: Unit[T]) -> T:
+        """Run the unit by itself and outside of a transaction, for what cannot be part of one."""
+        self._check_open()
+        return await self._writer.run(_joint(unit), None, alone=True)
 
     async def read(self, unit: Unit[T]) -> T:
         """Run the unit on a snapshot, beside the writer. Raises Unavailable."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, unit)
+
+    async def read_jointly(self, joint: Joint[A, T], argument: A) -> T:
+        """As `read`, in one call of `joint` for all that wait for it: for look-ups that are many and quick."""
+        self._check_open()
+        return await self._joint_reader.run(joint, argument)
 
     async def close(self) -> None:
         """Commit what is pending and stop."""
         if self._closed:
             return
         self._closed = True
-        self._pending.put(_CLOSE)
-        await asyncio.to_thread(self._writer.join)
+        await asyncio.to_thread(self._writer.stop)
+        await asyncio.to_thread(self._joint_reader.stop)
         self._readers.shutdown()
         self.engine.dispose()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable("The store is closed.")
 
     def _read(self, unit: Unit[T]) -> T:
         try:
             with self.engine.connect() as connection:
                 return unit(connection)
-        except DBAPIError as error:
+        except (DBAPIError, PoolTimeoutError) as error:
             raise unavailable(error) from error
 
-    def _write_loop(self) -> None:
-        while True:
-            batch, closing = self._next_batch()
-            if batch:
-                self._commit(batch)
-            if closing:
+    def _read_batch(self, batch: list[_Pending]) -> None:
+        self._run(batch, self.engine.connect)
+
+    def _write_batch(self, batch: list[_Pending]) -> None:
+        self._run([pending for pending in batch if not pending.alone], self.engine.begin)
+        for pending in batch:
+            if pending.alone:
+                self._run([pending], self._outside_transaction)
+
+    @contextmanager
+    def _outside_transaction(self) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def _run(self, batch: list[_Pending], transaction: Callable[[], AbstractContextManager[Connection]]) -> None:
+        """All in one transaction; if any fails, each in one of its own, so that only the culprit fails.
+
+        Units are plain functions of the connection, so running one again after a rollback is the same as running it.
+        """
+        if not batch:
+            return
+        try:
+            with transaction() as connection:
+                answers = _answers(connection, batch)
+        except Exception as error:
+            if len(batch) == 1:
+                _tell([(batch[0], None, _translate(error))])
                 return
+            for pending in batch:
+                self._run([pending], transaction)
+            return
+        _tell(answers)
+
+
+class _Worker:
+    """A thread that takes what is waiting, as much at a time as waits."""
+
+    def __init__(self, name: str, take: Callable[[list[_Pending]], None]) -> None:
+        self._take = take
+        self._waiting: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
+        self._thread.start()
+
+    async def run(self, joint: Joint[A, T], argument: A, *, alone: bool = False) -> T:
+        """Have it done; what it answers."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.put(_Pending(joint, argument, loop, future, alone))
+        return await future
+
+    def stop(self) -> None:
+        """Do what is waiting, then end."""
+        self._waiting.put(_CLOSE)
+        self._thread.join()
+
+    def _loop(self) -> None:
+        closing = False
+        while not closing:
+            batch, closing = self._next_batch()
+            self._take(batch)
 
     def _next_batch(self) -> tuple[list[_Pending], bool]:
-        first = self._pending.get()
+        first = self._waiting.get()
         if first is _CLOSE:
             return [], True
         batch = [first]
         while len(batch) < MAX_UNITS_PER_COMMIT:
             try:
-                following = self._pending.get_nowait()
+                following = self._waiting.get_nowait()
             except queue.Empty:
                 break
             if following is _CLOSE:
@@ -104,93 +180,53 @@ class Database:
             batch.append(following)
         return batch, False
 
-    def _commit(self, batch: list[_Pending]) -> None:
-        """All in one transaction; if any fails, each in one of its own, so that only the culprit fails."""
-        try:
-            with self.engine.begin() as connection:
-                results = [pending.unit(connection) for pending in batch]
-        except Exception as error:
-            if len(batch) == 1:
-                _tell(batch[0], None, _translate(error))
-                return
-            for pending in batch:
-                self._commit([pending])
-            return
-        for pending, result in zip(batch, results, strict=True):
-            _tell(pending, result, None)
+
+_Answer = tuple[_Pending, Any, Exception | None]
 
 
-def _tell(pending: _Pending, result: object, error: Exception | None) -> None:
-    def tell() -> None:
+def _joint(unit: Unit[T]) -> Joint[None, T]:
+    return lambda connection, _: [unit(connection)]
+
+
+def _answers(connection: Connection, batch: list[_Pending]) -> list[_Answer]:
+    """Run each joint unit once, with all its arguments."""
+    groups: dict[Joint[Any, Any], list[_Pending]] = {}
+    for pending in batch:
+        groups.setdefault(pending.joint, []).append(pending)
+    answers: list[_Answer] = []
+    for joint, group in groups.items():
+        results = joint(connection, [pending.argument for pending in group])
+        answers += [(pending, result, None) for pending, result in zip(group, results, strict=True)]
+    return answers
+
+
+def _tell(answers: list[_Answer]) -> None:
+    """Wake those who wait, with one call into their event loop (in tests there may be several)."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Answer]] = {}
+    for answer in answers:
+        by_loop.setdefault(answer[0].loop, []).append(answer)
+    for loop, those in by_loop.items():
+        with suppress(RuntimeError):  # the loop is gone, and with it whoever waited
+            loop.call_soon_threadsafe(_wake, those)
+
+
+def _wake(answers: list[_Answer]) -> None:
+    for pending, result, error in answers:
         if pending.future.done():
-            return
+            continue
         if error is not None:
             pending.future.set_exception(error)
         else:
             pending.future.set_result(result)
 
-    try:
-        pending.loop.call_soon_threadsafe(tell)
-    except RuntimeError:  # the loop is gone, and with it whoever waited
-        return
-
 
 def _translate(error: Exception) -> Exception:
     if isinstance(error, IntegrityError):
         return Conflict("That exists already.")
-    return unavailable(error) if isinstance(error, DBAPIError) else error
+    return unavailable(error) if isinstance(error, DBAPIError | PoolTimeoutError) else error
 
 
-def unavailable(error: DBAPIError) -> Unavailable:
-    """A database error as a passing failure; the driver's own words, which hold no values, are kept for the log."""
-    return Unavailable(f"The store did not answer: {error.orig}")
-
-
-def open_sqlite(path: Path) -> Engine:
-    """An engine over one SQLite file: WAL, every commit on disk (synchronous=FULL), foreign keys on."""
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
-
-    @event.listens_for(engine, "connect")
-    def _connect(raw: sqlite3.Connection, _record: object) -> None:
-        raw.isolation_level = None  # transactions are begun by us, below
-        for pragma in (
-            "auto_vacuum = INCREMENTAL",
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "foreign_keys = ON",
-            "temp_store = MEMORY",
-            "journal_size_limit = 67108864",
-        ):
-            raw.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # A writer takes the lock at once: a transaction that begins as a reader cannot wait for it later.
-        writing = threading.current_thread().name == "relay-writer"
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-    return engine
-
-
-class ChangeSignal:
-    """Says cheaply whether another connection has committed to a SQLite file since the last question."""
-
-    def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(path, check_same_thread=False, timeout=0)
-        self._seen = -1
-
-    def changed(self) -> bool:
-        """A few microseconds, no disk access; True the first time."""
-        seen: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
-        changed = seen != self._seen
-        self._seen = seen
-        return changed
-
-    def value(self, name: str) -> int:
-        """One number of the `meta` table, 0 if it is not there."""
-        row = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return int(row[0]) if row else 0
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._connection.close()
+def unavailable(error: DBAPIError | PoolTimeoutError) -> Unavailable:
+    """A database error as a passing failure; of the driver's words the first line, which holds no values."""
+    words = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+    return Unavailable(f"The store did not answer: {words}")

@@ -1,6 +1,6 @@
 """Portals, applications and sealing keys in SQL; reading them is free while nothing changed.
 
-Leans on `Database` and on SQLite's change signal. Every change raises the directory version in the same
+Leans on `Database` and on the database's change signal. Every change raises the directory version in the same
 transaction, so that every process sees it at its next request.
 """
 
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Connection, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from relay.core.directory import Directory, gather_revocations
-from relay.core.errors import Conflict, NotFound, Unavailable
+from relay.core.errors import Conflict, NotFound
 from relay.core.model import App, Portal, Revocation, SealingKey
 from relay.core.signing import load_signing_key
 from relay.store import schema as s
@@ -27,43 +26,42 @@ if TYPE_CHECKING:
 
     from relay.core.signing import SigningKey
     from relay.ports import AuditEntry, NewApp, NewPortal
-    from relay.store.database import ChangeSignal, Database
+    from relay.store.database import Database
 
-_UNFINISHED = ("due", "leased", "held")
+
+class Changes(Protocol):
+    """Says which version of something is stored."""
+
+    async def version(self, name: str) -> int:
+        """The newest committed version."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+        ...
+
+
+_UNFINISHED = ("accepted", "due", "leased", "held")
 
 
 class SqlDirectoryStore:
     """The DirectoryStore port."""
 
-    def __init__(self, database: Database, signal: ChangeSignal, open_key: Callable[[bytes], bytes]) -> None:
+    def __init__(self, database: Database, changes: Changes, open_key: Callable[[bytes], bytes]) -> None:
         self._database = database
-        self._signal = signal
+        self._changes = changes
         self._open_key = open_key
         self._directory = Directory(version=-1)
-        self._changes = 0
-        self._changes_loaded = 0
         self._loading = asyncio.Lock()
 
     async def directory(self) -> Directory:
-        """The newest snapshot; some microseconds while nothing changed."""
-        try:
-            if self._signal.changed():
-                self._changes += 1
-            while self._changes_loaded != self._changes:
-                # The others wait: while one loads, the snapshot at hand may lack what they have just committed.
-                async with self._loading:
-                    await self._catch_up()
-        except sqlite3.Error as error:
-            raise Unavailable(f"The store did not answer: {error}") from error
+        """The newest snapshot; next to nothing while nothing changed. Raises Unavailable."""
+        newest = await self._changes.version(DIRECTORY)
+        if newest > self._directory.version:
+            async with self._loading:  # one loads, the others wait: what is at hand may lack what they committed
+                if newest > self._directory.version:
+                    self._directory = await self._database.read(self._load)
         return self._directory
-
-    async def _catch_up(self) -> None:
-        changes = self._changes
-        if changes == self._changes_loaded:
-            return
-        if self._signal.value(DIRECTORY) != self._directory.version:
-            self._directory = await self._database.read(self._load)
-        self._changes_loaded = changes
 
     async def announce_portal(self, portal: NewPortal, now: int) -> int:
         """Store a portal with its first sealing key; of a known one renew window, licence and allow-list."""

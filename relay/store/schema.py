@@ -6,6 +6,8 @@ secret or a token in the clear: `_hash` columns are hashes, `_sealed` columns ar
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -103,6 +105,7 @@ apps = Table(
     Column("deleted_at", BigInteger),
     Column("old_secret_hash", LargeBinary),
     Column("old_secret_until", BigInteger),
+    Column("signing_keys_sealed", LargeBinary),
     Column("token_format", String(8), nullable=False, server_default="sealed"),
     Column("audience", String(2000), nullable=False, server_default=""),
     Column("post_only", Boolean, nullable=False, server_default=false()),
@@ -179,16 +182,20 @@ token_parameters = Table(
     sqlite_with_rowid=False,
 )
 
+# A handler is one URL of one application (empty client id: outgoing webhooks) of one portal.
 handlers = Table(
     "handlers",
     metadata,
     Column("id", _Id, primary_key=True),
     Column("portal_id", _Id, ForeignKey("portals.id"), nullable=False),
+    Column("client_id", String(128), nullable=False),
     Column("url", Text, nullable=False),
+    Column("paused", Boolean, nullable=False, server_default=false()),
     sqlite_autoincrement=True,
 )
-Index("handlers_url", handlers.c.portal_id, handlers.c.url, unique=True)
+Index("handlers_url", handlers.c.portal_id, handlers.c.client_id, handlers.c.url, unique=True)
 
+# blocks: while it is true the later deliveries of its lane wait. due_at_ms of a held one: when it is probed.
 deliveries = Table(
     "deliveries",
     metadata,
@@ -196,13 +203,17 @@ deliveries = Table(
     Column("event_id", String(32), nullable=False, unique=True),
     Column("portal_id", _Id, nullable=False),
     Column("handler_id", _Id, nullable=False),
-    Column("client_id", String(128), nullable=False),
     Column("event", String(200), nullable=False),
     Column("category", String(200), nullable=False),
+    Column("entity", String(200)),
     Column("item_id", String(32)),
+    Column("lane", BigInteger),
+    Column("blocks", Boolean, nullable=False),
     Column("state", String(8), nullable=False),
-    Column("attempts", Integer, nullable=False, default=0),
-    Column("retry_base", Integer, nullable=False, default=0),
+    Column("hold_reason", String(20)),
+    Column("replay", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("retry_base", Integer, nullable=False),
     Column("tries_since_ms", BigInteger),
     Column("accepted_at_ms", BigInteger, nullable=False),
     Column("due_at_ms", BigInteger, nullable=False),
@@ -211,47 +222,63 @@ deliveries = Table(
     Column("finished_at_ms", BigInteger),
     Column("last_status", Integer),
     Column("last_error", String(200)),
+    Column("collapsed_into", String(32)),
     sqlite_autoincrement=True,
 )
-Index(
-    "deliveries_due",
-    deliveries.c.handler_id,
-    deliveries.c.due_at_ms,
-    deliveries.c.id,
-    sqlite_where=text("state = 'due'"),
-    postgresql_where=text("state = 'due'"),
-)
-Index(
-    "deliveries_leased",
-    deliveries.c.lease_until_ms,
-    sqlite_where=text("state = 'leased'"),
-    postgresql_where=text("state = 'leased'"),
-)
-Index(
-    "deliveries_held",
-    deliveries.c.id,
-    sqlite_where=text("state = 'held'"),
-    postgresql_where=text("state = 'held'"),
-)
-Index(
-    "deliveries_item",
-    deliveries.c.portal_id,
-    deliveries.c.item_id,
-    unique=True,
-    sqlite_where=deliveries.c.item_id.isnot(None),
-    postgresql_where=deliveries.c.item_id.isnot(None),
+
+
+def _partial(name: str, *columns: Column[Any], where: str, unique: bool = False) -> Index:
+    condition = text(where)
+    return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
+
+
+_partial("deliveries_due", deliveries.c.handler_id, deliveries.c.due_at_ms, deliveries.c.id, where="state = 'due'")
+_partial("deliveries_leased", deliveries.c.lease_until_ms, where="state = 'leased'")
+_partial("deliveries_held", deliveries.c.handler_id, deliveries.c.due_at_ms, where="state = 'held'")
+_partial("deliveries_lane", deliveries.c.lane, deliveries.c.id, where="lane IS NOT NULL AND blocks")
+_partial("deliveries_over", deliveries.c.finished_at_ms, where="finished_at_ms IS NOT NULL")
+_partial("deliveries_entity", deliveries.c.entity, where="entity IS NOT NULL")
+_partial("deliveries_item", deliveries.c.portal_id, deliveries.c.item_id, where="item_id IS NOT NULL", unique=True)
+
+# Kept by triggers (store/counts.py), so that statistics cost the same with any backlog.
+delivery_counts = Table(
+    "delivery_counts",
+    metadata,
+    Column("handler_id", _Id, primary_key=True, autoincrement=False),
+    Column("state", String(8), primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("count", BigInteger, nullable=False),
 )
 
+# form is the urlencoded QUERY_DATA, sealed under the master key if `sealed`.
 payloads = Table(
     "payloads",
     metadata,
     Column("delivery_id", _Id, primary_key=True, autoincrement=False),
-    Column("form", Text, nullable=False),
+    Column("form", LargeBinary, nullable=False),
+    Column("sealed", Boolean, nullable=False),
     Column("auth_sealed", LargeBinary, nullable=False),
     Column("has_ts", Boolean, nullable=False),
     Column("send_auth", Boolean, nullable=False),
     Column("send_refresh_token", Boolean, nullable=False),
     Column("auth_given", Boolean, nullable=False),
+)
+
+# A replay that was asked for: it goes through the matching deliveries by id, from cursor up to upto.
+replays = Table(
+    "replays",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("wanted", Text, nullable=False),
+    Column("rate", Integer, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("cursor", BigInteger, nullable=False),
+    Column("upto", BigInteger, nullable=False),
+    Column("replayed", BigInteger, nullable=False),
+    Column("skipped", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    sqlite_autoincrement=True,
 )
 
 attempts = Table(

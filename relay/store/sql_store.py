@@ -1,18 +1,23 @@
-"""The whole store over one SQLite file, as `build.py` opens it."""
+"""The whole store over one SQLite file or a PostgreSQL database, as `build.py` opens it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import DBAPIError
 
 from relay.store import schema as s
-from relay.store.database import ChangeSignal, Database, open_sqlite
+from relay.store.database import Database, unavailable
 from relay.store.delivery_store import SqlDeliveryStore
+from relay.store.desk_store import SqlDeskStore
 from relay.store.directory_store import SqlDirectoryStore
 from relay.store.issuer_store import SqlIssuerStore
 from relay.store.migrations import migrate
 from relay.store.portal_store import SqlPortalStore
+from relay.store.postgres import PostgresChanges, open_postgres
+from relay.store.replay_store import SqlReplayStore
+from relay.store.sqlite import SqliteChanges, open_sqlite
 from relay.store.token_store import SqlTokenStore
 
 if TYPE_CHECKING:
@@ -20,13 +25,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class SqlStore(SqlDirectoryStore, SqlPortalStore, SqlTokenStore, SqlIssuerStore, SqlDeliveryStore):
+class SqlStore(
+    SqlDirectoryStore, SqlPortalStore, SqlTokenStore, SqlIssuerStore, SqlDeliveryStore, SqlDeskStore, SqlReplayStore
+):
     """Every store port, over one database."""
 
     async def close(self) -> None:
         """Commit what is pending and let go of the file."""
         await self._database.close()
-        self._signal.close()
+        self._changes.close()
 
     async def probe(self) -> None:
         """Write and commit one small thing, to learn whether the disk takes it. Raises Unavailable."""
@@ -65,4 +72,17 @@ def open_sqlite_store(path: Path, open_key: Callable[[bytes], bytes], *, upgrade
     engine = open_sqlite(path)
     if upgrade:
         migrate(engine)
-    return SqlStore(Database(engine), ChangeSignal(path), open_key)
+    return SqlStore(Database(engine), SqliteChanges(path), open_key)
+
+
+def open_postgres_store(url: str, open_key: Callable[[bytes], bytes], *, upgrade: bool) -> SqlStore:
+    """Open (and with `upgrade` migrate) the database. Raises Unavailable."""
+    engine = open_postgres(url)
+    if upgrade:
+        try:
+            migrate(engine)
+        except DBAPIError as error:
+            engine.dispose()
+            raise unavailable(error) from error
+    database = Database(engine)
+    return SqlStore(database, PostgresChanges(database), open_key)

@@ -7,7 +7,7 @@ Leans on `Database`. A refresh token is swapped by compare-and-swap on `replaced
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
@@ -32,7 +32,7 @@ _FIND_REFRESH = (
         s.grants.c.revoked_at,
     )
     .join(s.grants, s.grants.c.id == s.refresh_tokens.c.grant_id)
-    .where(s.refresh_tokens.c.hash == bindparam("token_hash"))
+    .where(s.refresh_tokens.c.hash.in_(bindparam("hashes", expanding=True)))
 )
 _SWAP = (
     update(s.refresh_tokens)
@@ -45,11 +45,13 @@ _SWAP = (
     )
     .values(replaced_at=bindparam("now"), successor_sealed=bindparam("successor"))
 )
-_WINNER = (
-    select(s.refresh_tokens.c.successor_sealed)
+_SWAPPABLE = (
+    select(s.refresh_tokens.c.hash, s.refresh_tokens.c.successor_sealed)
     .join(s.grants, s.grants.c.id == s.refresh_tokens.c.grant_id)
-    .where(s.refresh_tokens.c.hash == bindparam("old_hash"), s.grants.c.revoked_at.is_(None))
+    .where(s.refresh_tokens.c.hash.in_(bindparam("hashes", expanding=True)), s.grants.c.revoked_at.is_(None))
+    .with_for_update()
 )
+_INSERT_REFRESH = insert(s.refresh_tokens).inline()
 
 
 class SqlTokenStore:
@@ -60,22 +62,7 @@ class SqlTokenStore:
     async def find_refresh(self, token_hash: bytes) -> RefreshToken | None:
         """The refresh token with its grant."""
 
-        def unit(connection: Connection) -> RefreshToken | None:
-            row = connection.execute(_FIND_REFRESH, {"token_hash": token_hash}).one_or_none()
-            if row is None:
-                return None
-            grant = Grant(
-                row.grant_id,
-                row.app_number,
-                row.user_id,
-                row.scope,
-                row.tz_offset,
-                row.created_at,
-                row.revoked_at,
-            )
-            return RefreshToken(row.hash, grant, row.generation, row.expires, row.replaced_at, row.successor_sealed)
-
-        return await self._database.read(unit)
+        return await self._database.read_jointly(_find_refresh, token_hash)
 
     async def find_code(self, code_hash: bytes) -> AuthorizationCode | None:
         """The code, used or not."""
@@ -138,24 +125,7 @@ class SqlTokenStore:
 
     async def rotate_refresh(self, rotation: Rotation, now: int) -> bytes | None:
         """Swap; the sealed successor that won, or None if the grant is gone or revoked."""
-        old = rotation.old
-
-        def unit(connection: Connection) -> bytes | None:
-            values = {"old_hash": old.hash, "now": now, "successor": rotation.successor_sealed}
-            if not connection.execute(_SWAP, values).rowcount:
-                winner = connection.execute(_WINNER, {"old_hash": old.hash}).scalar_one_or_none()
-                return bytes(winner) if winner is not None else None
-            _save_refresh(
-                connection,
-                old.grant.id,
-                old.generation + 1,
-                rotation.refresh_hash,
-                rotation.refresh_expires,
-                rotation.access,
-            )
-            return rotation.successor_sealed
-
-        return await self._database.write(unit)
+        return await self._database.write_jointly(_rotate, (rotation, now))
 
     async def revoke_grant(self, grant_id: int, entry: AuditEntry) -> None:
         """Revoke a family of refresh tokens and the access tokens it still has; nothing if it is revoked already."""
@@ -188,6 +158,53 @@ class SqlTokenStore:
         await self._database.write(unit)
 
 
+def _find_refresh(connection: Connection, hashes: list[bytes]) -> list[RefreshToken | None]:
+    found: dict[bytes, RefreshToken] = {}
+    for row in connection.execute(_FIND_REFRESH, {"hashes": hashes}):
+        grant = Grant(
+            row.grant_id,
+            row.app_number,
+            row.user_id,
+            row.scope,
+            row.tz_offset,
+            row.created_at,
+            row.revoked_at,
+        )
+        found[row.hash] = RefreshToken(
+            row.hash, grant, row.generation, row.expires, row.replaced_at, row.successor_sealed
+        )
+    return [found.get(token_hash) for token_hash in hashes]
+
+
+def _rotate(connection: Connection, calls: list[tuple[Rotation, int]]) -> list[bytes | None]:
+    """Swap the tokens of some calls; for each call the sealed successor that won, or None."""
+    hashes = [rotation.old.hash for rotation, _ in calls]
+    rows = connection.execute(_SWAPPABLE, {"hashes": hashes}).tuples()
+    winners: dict[bytes, bytes | None] = dict(rows.all())
+    won: list[tuple[Rotation, int]] = []
+    for rotation, now in calls:
+        if winners.get(rotation.old.hash, b"") is None:
+            winners[rotation.old.hash] = rotation.successor_sealed
+            won.append((rotation, now))
+    if won:
+        connection.execute(_SWAP, [_swap_values(rotation, now) for rotation, now in won])
+        connection.execute(_INSERT_REFRESH, [_successor_values(rotation) for rotation, _ in won])
+    for rotation, _ in won:
+        _save_parameters(connection, rotation.access)
+    return [winners.get(token_hash) for token_hash in hashes]
+
+
+def _swap_values(rotation: Rotation, now: int) -> dict[str, Any]:
+    return {"old_hash": rotation.old.hash, "now": now, "successor": rotation.successor_sealed}
+
+
+def _successor_values(rotation: Rotation) -> dict[str, Any]:
+    old = rotation.old
+    return _refresh_values(
+        old.grant.id, old.generation + 1, rotation.refresh_hash, rotation.refresh_expires, rotation.access
+    )
+
+
 def _open_grant(connection: Connection, grant: NewGrant, now: int) -> int:
     result = connection.execute(
         insert(s.grants),
@@ -200,26 +217,24 @@ def _open_grant(connection: Connection, grant: NewGrant, now: int) -> int:
         },
     )
     grant_id = inserted_id(result)
-    _save_refresh(connection, grant_id, 1, grant.refresh_hash, grant.refresh_expires, grant.access)
+    first = _refresh_values(grant_id, 1, grant.refresh_hash, grant.refresh_expires, grant.access)
+    connection.execute(_INSERT_REFRESH, first)
+    _save_parameters(connection, grant.access)
     return grant_id
 
 
-def _save_refresh(
-    connection: Connection, grant_id: int, generation: int, token_hash: bytes, expires: int, access: AccessToken
-) -> None:
-    """Store a refresh token, with what it takes to revoke the access token it came with."""
-    connection.execute(
-        insert(s.refresh_tokens),
-        {
-            "hash": token_hash,
-            "grant_id": grant_id,
-            "generation": generation,
-            "expires": expires,
-            "access_serial": access.serial,
-            "access_expires": access.expires,
-        },
-    )
-    _save_parameters(connection, access)
+def _refresh_values(
+    grant_id: int, generation: int, token_hash: bytes, expires: int, access: AccessToken
+) -> dict[str, Any]:
+    """A refresh token, with what it takes to revoke the access token it came with."""
+    return {
+        "hash": token_hash,
+        "grant_id": grant_id,
+        "generation": generation,
+        "expires": expires,
+        "access_serial": access.serial,
+        "access_expires": access.expires,
+    }
 
 
 def _save_parameters(connection: Connection, token: AccessToken) -> None:

@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from relay.app.room import Room
+
 _log = structlog.get_logger(__name__)
 
 
 class Health:
     """Answers the probes; `draining` is set when the process begins to stop."""
 
-    def __init__(self, probe: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, probe: Callable[[], Awaitable[None]], room: Room) -> None:
         self._probe = probe
+        self._room = room
         self.draining = False
 
     async def live(self, _request: web.Request) -> web.StreamResponse:
@@ -39,7 +42,10 @@ class Health:
             return json_answer({"status": "draining"}, 503)
         try:
             await self._probe()
+            if await self._room.refusal() is not None:
+                return json_answer({"status": "no room for events"}, 503)
         except Unavailable as error:
             _log.warning("readiness.failed", reason=error.description)
             return json_answer({"status": "store unavailable"}, 503)
-        return json_answer({"status": "ready", "version": __version__})
+        warning = {"warning": "room is getting low"} if self._room.warning else {}
+        return json_answer({"status": "ready", "version": __version__, **warning})

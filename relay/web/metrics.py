@@ -35,12 +35,17 @@ class Metrics:
         self._purged = Counter(
             "relay_purged_rows", "Ended rows deleted by housekeeping.", ["table"], registry=self.registry
         )
+        self._of_request: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._deliveries = Gauge("relay_deliveries", "Deliveries stored, by state.", ["state"], registry=self.registry)
 
     def request(self, endpoint: str, status: int, seconds: float) -> None:
         """Count one answered request."""
-        self._requests.labels(endpoint, str(status)).inc()
-        self._request_s.labels(endpoint).observe(seconds)
+        counted = self._of_request.get((endpoint, status))
+        if counted is None:
+            counted = self._requests.labels(endpoint, str(status)), self._request_s.labels(endpoint)
+            self._of_request[endpoint, status] = counted
+        counted[0].inc()
+        counted[1].observe(seconds)
 
     def outcome(self, _delivery: Delivery, outcome: Outcome, _state: DeliveryState) -> None:
         """Count one try."""

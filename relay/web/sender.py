@@ -1,14 +1,17 @@
 """Calling handlers: one POST, bounded in time and bytes, only to addresses the portal's policy allows.
 
-Leans on aiohttp's client. The address is checked at connect time, after every name was resolved, so that a name
-that changes between two look-ups gains nothing. Redirects are not followed, cookies and proxies not used.
+Leans on aiohttp's client. The address is checked after every name was resolved and is the one connected to, so that a
+name that changes between two look-ups gains nothing. Redirects are not followed, cookies not kept, the environment's
+proxies not used.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import time
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -19,11 +22,12 @@ from relay.core.model import Outcome, Verdict
 from relay.core.urlpolicy import allows, host_is_literal, parse_target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from relay.core.rules import DeliveryRules, Transport
     from relay.core.urlpolicy import UrlPolicy
+    from relay.ports import Message
 
 _USER_AGENT = f"bitrix-relay/{__version__}"
+_GONE = 410
 
 
 class AddressRefused(OSError):
@@ -31,83 +35,80 @@ class AddressRefused(OSError):
 
 
 class HttpSender:
-    """The Sender port over HTTP; one connection pool a portal and policy."""
+    """The Sender port over HTTP; one connection pool for each portal, policy and transport."""
 
-    def __init__(self, *, timeout_s: float, max_response_bytes: int, connections: int) -> None:
-        self._timeout_s = timeout_s
-        self._max_response_bytes = max_response_bytes
+    def __init__(self, connections: int) -> None:
         self._connections = connections
-        self._pools: dict[int, tuple[UrlPolicy, aiohttp.ClientSession]] = {}
+        self._pools: dict[tuple[int, str], tuple[UrlPolicy, aiohttp.ClientSession]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
-    async def send(
-        self, portal_id: int, policy: UrlPolicy, url: str, body: bytes, headers: Mapping[str, str]
-    ) -> Outcome:
-        """POST once. 2xx is delivered; a refused address or a URL that cannot be called is held."""
+    async def send(self, message: Message, policy: UrlPolicy, rules: DeliveryRules) -> Outcome:
+        """POST once. 2xx is delivered; 410, a refused address or a URL that cannot be called is held."""
         started_ms = time.time_ns() // 1_000_000
         began = time.perf_counter()
-        verdict, status, error = await self._post(portal_id, policy, url, body, headers)
-        return Outcome(verdict, status, error, started_ms, round((time.perf_counter() - began) * 1000))
+        verdict, status, error, retry_after_s = await self._post(message, policy, rules)
+        duration_ms = round((time.perf_counter() - began) * 1000)
+        return Outcome(verdict, status, error, started_ms, duration_ms, retry_after_s)
 
     async def close(self) -> None:
         """Close every connection."""
         for _, session in self._pools.values():
             await session.close()
         self._pools.clear()
+        for task in self._closing:
+            task.cancel()
+        await asyncio.gather(*self._closing, return_exceptions=True)
 
     async def _post(
-        self, portal_id: int, policy: UrlPolicy, url: str, body: bytes, headers: Mapping[str, str]
-    ) -> tuple[Verdict, int | None, str | None]:
-        target = parse_target(url)
+        self, message: Message, policy: UrlPolicy, rules: DeliveryRules
+    ) -> tuple[Verdict, int | None, str | None, float | None]:
+        target = parse_target(message.url)
         if target is None:
-            return Verdict.HOLD, None, "bad_url"
+            return Verdict.HOLD, None, "bad_url", None
         if host_is_literal(target.host) and not allows(policy, target.host, target.host):
-            return Verdict.HOLD, None, "address_refused"
-        session = await self._session(portal_id, policy)
-        deadline = asyncio.get_running_loop().time() + self._timeout_s
+            return Verdict.HOLD, None, "address_refused", None
+        deadline = asyncio.get_running_loop().time() + rules.timeout_s
+        url = URL(message.url, encoded=" " not in message.url)
+        proxy = rules.transport.proxy or None
         try:
+            session = self._session(message.portal_id, policy, rules)
             async with asyncio.timeout_at(deadline):
-                as_registered = URL(url, encoded=" " not in url)
-                response = await session.post(as_registered, data=body, headers=headers, allow_redirects=False)
+                response = await session.post(
+                    url, data=message.body, headers=message.headers, allow_redirects=False, proxy=proxy
+                )
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return _failure(error)
+            verdict, word = _failure(error)
+            return verdict, None, word, None
         async with response:
-            await self._drain(response, deadline)
-        taken = 200 <= response.status < 300
-        return (Verdict.DELIVERED if taken else Verdict.RETRY), response.status, (None if taken else "status")
+            await _drain(response, deadline, rules.response_bytes)
+        if 200 <= response.status < 300:
+            return Verdict.DELIVERED, response.status, None, None
+        if response.status == _GONE:
+            return Verdict.HOLD, response.status, "gone", None
+        return Verdict.RETRY, response.status, "status", _retry_after_s(response.headers.get("Retry-After"))
 
-    async def _drain(self, response: aiohttp.ClientResponse, deadline: float) -> None:
-        """Read the answer's body, so that the connection can be used again; close one that has no end.
-
-        What becomes of the body changes nothing: the status has been given (protocol.md section 5).
-        """
-        size = 0
-        try:
-            async with asyncio.timeout_at(deadline):
-                async for chunk in response.content.iter_any():
-                    size += len(chunk)
-                    if size > self._max_response_bytes:
-                        response.close()
-                        return
-        except (aiohttp.ClientError, OSError, ValueError):
-            response.close()
-
-    async def _session(self, portal_id: int, policy: UrlPolicy) -> aiohttp.ClientSession:
-        known = self._pools.get(portal_id)
+    def _session(self, portal_id: int, policy: UrlPolicy, rules: DeliveryRules) -> aiohttp.ClientSession:
+        transport = rules.transport
+        key = (portal_id, f"{transport.ca_file}\n{transport.client_cert}\n{transport.client_key}")
+        known = self._pools.get(key)
         if known is not None and known[0] is policy:
             return known[1]
-        session = self._open(policy)
-        self._pools[portal_id] = (policy, session)
+        session = self._open(policy, transport)
+        self._pools[key] = (policy, session)
         if known is not None:
             # Connections made under the former policy end with the calls that use them.
-            asyncio.get_running_loop().call_later(self._timeout_s, lambda: asyncio.ensure_future(known[1].close()))
+            closing = asyncio.create_task(_close_later(known[1], rules.timeout_s))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
         return session
 
-    def _open(self, policy: UrlPolicy) -> aiohttp.ClientSession:
+    def _open(self, policy: UrlPolicy, transport: Transport) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             limit=self._connections,
             resolver=_CheckingResolver(policy),
             use_dns_cache=False,
             keepalive_timeout=30,
+            ssl=_tls(transport),
         )
         return aiohttp.ClientSession(
             connector=connector,
@@ -137,23 +138,65 @@ class _CheckingResolver(aiohttp.ThreadedResolver):
         return allowed
 
 
-def _was_refused(error: BaseException) -> bool:
-    causes: list[BaseException | None] = [
-        error,
-        error.__cause__,
-        error.__context__,
-        getattr(error, "os_error", None),
-    ]
-    return any(isinstance(cause, AddressRefused) for cause in causes)
+async def _close_later(session: aiohttp.ClientSession, delay_s: float) -> None:
+    try:
+        await asyncio.sleep(delay_s)
+    finally:
+        await session.close()
 
 
-def _failure(error: BaseException) -> tuple[Verdict, int | None, str]:
+async def _drain(response: aiohttp.ClientResponse, deadline: float, most_bytes: int) -> None:
+    """Read the answer's body, so that the connection can be used again; close one that has no end.
+
+    What becomes of the body changes nothing: the status has been given (protocol.md section 5).
+    """
+    size = 0
+    try:
+        async with asyncio.timeout_at(deadline):
+            async for chunk in response.content.iter_any():
+                size += len(chunk)
+                if size > most_bytes:
+                    response.close()
+                    return
+    except (aiohttp.ClientError, OSError, ValueError):
+        response.close()
+
+
+def _tls(transport: Transport) -> ssl.SSLContext | bool:
+    """How a handler's certificate is verified: always; by the system's authorities and the application's own."""
+    if not (transport.ca_file or transport.client_cert):
+        return True
+    context = ssl.create_default_context()
+    if transport.ca_file:
+        context.load_verify_locations(transport.ca_file)
+    if transport.client_cert:
+        context.load_cert_chain(transport.client_cert, transport.client_key or None)
+    return context
+
+
+def _retry_after_s(header: str | None) -> float | None:
+    """Seconds from a number or a date (RFC 9110 section 10.2.3)."""
+    if not header:
+        return None
+    if header.strip().isdigit():
+        return float(header.strip()[:9])
+    try:
+        return max(parsedate_to_datetime(header).timestamp() - time.time(), 0.0)
+    except (ValueError, TypeError):
+        return None
+
+
+def _failure(error: BaseException) -> tuple[Verdict, str]:
     """What a failed call means: a matter for a person, or one for another try."""
-    if _was_refused(error):
-        return Verdict.HOLD, None, "address_refused"
+    causes = [error, error.__cause__, error.__context__, getattr(error, "os_error", None)]
+    if any(isinstance(cause, AddressRefused) for cause in causes):
+        return Verdict.HOLD, "address_refused"
     if isinstance(error, aiohttp.InvalidURL):
-        return Verdict.HOLD, None, "bad_url"
-    return Verdict.RETRY, None, next((word for kind, word in _WORDS if isinstance(error, kind)), "bad_answer")
+        return Verdict.HOLD, "bad_url"
+    os_error = getattr(error, "os_error", error)
+    if isinstance(os_error, ConnectionRefusedError):
+        return Verdict.RETRY, "connection_refused"
+    return Verdict.RETRY, next((word for kind, word in _WORDS if isinstance(error, kind)), "bad_answer")
 
 
 _WORDS: tuple[tuple[type[BaseException], str], ...] = (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
+from tests.e2e.relay_process import delivery_rules
 from tests.e2e.stock_site import StockSite, stock_site
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ RICH: dict[str, Any] = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StockSite]:
-    async with stock_site(tmp_path_factory.mktemp("site"), RELAY_DELIVERY__RETRY_FIRST_S="0.1") as site:
+    async with stock_site(tmp_path_factory.mktemp("site"), **delivery_rules(retry_first_s=0.1)) as site:
         yield site
 
 

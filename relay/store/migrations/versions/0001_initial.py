@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from relay.store.counts import POSTGRES_TRIGGERS, SQLITE_TRIGGERS
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -62,11 +64,15 @@ def upgrade() -> None:
         sa.Column("event_id", sa.String(length=32), nullable=False),
         sa.Column("portal_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("handler_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("client_id", sa.String(length=128), nullable=False),
         sa.Column("event", sa.String(length=200), nullable=False),
         sa.Column("category", sa.String(length=200), nullable=False),
+        sa.Column("entity", sa.String(length=200), nullable=True),
         sa.Column("item_id", sa.String(length=32), nullable=True),
+        sa.Column("lane", sa.BigInteger(), nullable=True),
+        sa.Column("blocks", sa.Boolean(), nullable=False),
         sa.Column("state", sa.String(length=8), nullable=False),
+        sa.Column("hold_reason", sa.String(length=20), nullable=True),
+        sa.Column("replay", sa.Boolean(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("retry_base", sa.Integer(), nullable=False),
         sa.Column("tries_since_ms", sa.BigInteger(), nullable=True),
@@ -77,6 +83,7 @@ def upgrade() -> None:
         sa.Column("finished_at_ms", sa.BigInteger(), nullable=True),
         sa.Column("last_status", sa.Integer(), nullable=True),
         sa.Column("last_error", sa.String(length=200), nullable=True),
+        sa.Column("collapsed_into", sa.String(length=32), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("event_id"),
         sqlite_autoincrement=True,
@@ -90,8 +97,15 @@ def upgrade() -> None:
             postgresql_where=sa.text("state = 'due'"),
         )
         batch_op.create_index(
+            "deliveries_entity",
+            ["entity"],
+            unique=False,
+            sqlite_where=sa.text("entity IS NOT NULL"),
+            postgresql_where=sa.text("entity IS NOT NULL"),
+        )
+        batch_op.create_index(
             "deliveries_held",
-            ["id"],
+            ["handler_id", "due_at_ms"],
             unique=False,
             sqlite_where=sa.text("state = 'held'"),
             postgresql_where=sa.text("state = 'held'"),
@@ -104,13 +118,37 @@ def upgrade() -> None:
             postgresql_where=sa.text("item_id IS NOT NULL"),
         )
         batch_op.create_index(
+            "deliveries_lane",
+            ["lane", "id"],
+            unique=False,
+            sqlite_where=sa.text("lane IS NOT NULL AND blocks"),
+            postgresql_where=sa.text("lane IS NOT NULL AND blocks"),
+        )
+        batch_op.create_index(
             "deliveries_leased",
             ["lease_until_ms"],
             unique=False,
             sqlite_where=sa.text("state = 'leased'"),
             postgresql_where=sa.text("state = 'leased'"),
         )
+        batch_op.create_index(
+            "deliveries_over",
+            ["finished_at_ms"],
+            unique=False,
+            sqlite_where=sa.text("finished_at_ms IS NOT NULL"),
+            postgresql_where=sa.text("finished_at_ms IS NOT NULL"),
+        )
 
+    op.create_table(
+        "delivery_counts",
+        sa.Column(
+            "handler_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("state", sa.String(length=8), nullable=False),
+        sa.Column("shard", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("handler_id", "state", "shard"),
+    )
     op.create_table(
         "keys",
         sa.Column("portal_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -131,7 +169,8 @@ def upgrade() -> None:
         sa.Column(
             "delivery_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
         ),
-        sa.Column("form", sa.Text(), nullable=False),
+        sa.Column("form", sa.LargeBinary(), nullable=False),
+        sa.Column("sealed", sa.Boolean(), nullable=False),
         sa.Column("auth_sealed", sa.LargeBinary(), nullable=False),
         sa.Column("has_ts", sa.Boolean(), nullable=False),
         sa.Column("send_auth", sa.Boolean(), nullable=False),
@@ -165,6 +204,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("client_id"),
         sa.UniqueConstraint("url"),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "replays",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("wanted", sa.Text(), nullable=False),
+        sa.Column("rate", sa.Integer(), nullable=False),
+        sa.Column("total", sa.BigInteger(), nullable=False),
+        sa.Column("cursor", sa.BigInteger(), nullable=False),
+        sa.Column("upto", sa.BigInteger(), nullable=False),
+        sa.Column("replayed", sa.BigInteger(), nullable=False),
+        sa.Column("skipped", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
         sqlite_autoincrement=True,
     )
     op.create_table(
@@ -212,6 +266,7 @@ def upgrade() -> None:
         sa.Column("deleted_at", sa.BigInteger(), nullable=True),
         sa.Column("old_secret_hash", sa.LargeBinary(), nullable=True),
         sa.Column("old_secret_until", sa.BigInteger(), nullable=True),
+        sa.Column("signing_keys_sealed", sa.LargeBinary(), nullable=True),
         sa.Column("token_format", sa.String(length=8), server_default="sealed", nullable=False),
         sa.Column("audience", sa.String(length=2000), server_default="", nullable=False),
         sa.Column("post_only", sa.Boolean(), server_default=sa.text("0"), nullable=False),
@@ -235,7 +290,9 @@ def upgrade() -> None:
         "handlers",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("portal_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("client_id", sa.String(length=128), nullable=False),
         sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("paused", sa.Boolean(), server_default=sa.text("0"), nullable=False),
         sa.ForeignKeyConstraint(
             ["portal_id"],
             ["portals.id"],
@@ -244,7 +301,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     with op.batch_alter_table("handlers", schema=None) as batch_op:
-        batch_op.create_index("handlers_url", ["portal_id", "url"], unique=True)
+        batch_op.create_index("handlers_url", ["portal_id", "client_id", "url"], unique=True)
 
     op.create_table(
         "codes",
@@ -307,6 +364,9 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_refresh_tokens_expires"), ["expires"], unique=False)
         batch_op.create_index(batch_op.f("ix_refresh_tokens_grant_id"), ["grant_id"], unique=False)
 
+    is_postgres = op.get_bind().dialect.name == "postgresql"
+    for statement in POSTGRES_TRIGGERS if is_postgres else SQLITE_TRIGGERS:
+        op.get_bind().exec_driver_sql(statement.replace("%", "%%") if is_postgres else statement)
     # ### end Alembic commands ###
 
 
@@ -344,14 +404,26 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_revocations_through"))
 
     op.drop_table("revocations")
+    op.drop_table("replays")
     op.drop_table("portals")
     op.drop_table("portal_facts")
     op.drop_table("payloads")
     op.drop_table("meta")
     op.drop_table("keys")
+    op.drop_table("delivery_counts")
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
         batch_op.drop_index(
+            "deliveries_over",
+            sqlite_where=sa.text("finished_at_ms IS NOT NULL"),
+            postgresql_where=sa.text("finished_at_ms IS NOT NULL"),
+        )
+        batch_op.drop_index(
             "deliveries_leased", sqlite_where=sa.text("state = 'leased'"), postgresql_where=sa.text("state = 'leased'")
+        )
+        batch_op.drop_index(
+            "deliveries_lane",
+            sqlite_where=sa.text("lane IS NOT NULL AND blocks"),
+            postgresql_where=sa.text("lane IS NOT NULL AND blocks"),
         )
         batch_op.drop_index(
             "deliveries_item",
@@ -360,6 +432,11 @@ def downgrade() -> None:
         )
         batch_op.drop_index(
             "deliveries_held", sqlite_where=sa.text("state = 'held'"), postgresql_where=sa.text("state = 'held'")
+        )
+        batch_op.drop_index(
+            "deliveries_entity",
+            sqlite_where=sa.text("entity IS NOT NULL"),
+            postgresql_where=sa.text("entity IS NOT NULL"),
         )
         batch_op.drop_index(
             "deliveries_due", sqlite_where=sa.text("state = 'due'"), postgresql_where=sa.text("state = 'due'")

@@ -1,0 +1,77 @@
+"""Promises: `python -m tests.bench [NAME]... [--seconds S] [--json]`: the figures beside their baselines, in one run.
+
+Leans on: the stage and the benches.
+Must never: fail for being slow; a wrong answer or a lost event is what fails it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+import time
+from typing import TYPE_CHECKING
+
+from tests.bench.events import batches, events, latency
+from tests.bench.loop import run
+from tests.bench.report import Figure, document, table
+from tests.bench.stage import Options, stage
+from tests.bench.tokens import check, refresh
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from tests.bench.stage import Stage
+
+BENCHES: dict[str, Callable[[Stage], Awaitable[list[Figure]]]] = {
+    "refresh": refresh,
+    "check": check,
+    "events": events,
+    "batches": batches,
+    "latency": latency,
+}
+
+
+async def _measure(names: Sequence[str], options: Options) -> tuple[list[Figure], str]:
+    figures: list[Figure] = []
+    async with stage(options) as running:
+        for name in names:
+            figures += await BENCHES[name](running)
+        heading = (
+            f"{os.cpu_count()} cores, Python {platform.python_version()}; {running.cores}; "
+            f"{options.connections} connections, {options.rounds} turns of {options.seconds} s; "
+            f"one fsync {_fsync_ms():.2f} ms; {running.board.repeats} events delivered twice"
+        )
+    return figures, heading
+
+
+def _fsync_ms(tries: int = 100) -> float:
+    """What putting a page on this disk costs: the floor of every durable answer."""
+    with tempfile.TemporaryFile(prefix="relay-bench-") as file:
+        began = time.perf_counter()
+        for _ in range(tries):
+            file.write(bytes(4096))
+            file.flush()
+            os.fsync(file.fileno())
+        return (time.perf_counter() - began) / tries * 1000
+
+
+def main() -> None:
+    """Read the arguments, measure, print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(BENCHES)} (default: all)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of one measurement of one side")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of baseline and relay")
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    given = parser.parse_args()
+    if unknown := set(given.names) - set(BENCHES):
+        parser.error(f"there is no bench {', '.join(sorted(unknown))}")
+    options = Options(given.seconds, given.rounds, given.connections)
+    figures, heading = run(_measure(given.names or list(BENCHES), options))
+    print((document if given.json else table)(figures, heading))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Promises: the figures of a run as a table for people or JSON for programs, each beside its baseline and aim.
+
+Leans on: nothing but the figures.
+Must never: judge: an aim missed is shown, not failed, because machines differ.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.bench.load import Load
+
+LOAD_LIMIT = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line. aim: what the project wants of `ratio` (at least) or of `relay` (at most), as text."""
+
+    name: str
+    unit: str
+    relay: float
+    baseline: float
+    ratio: float
+    aim: str
+    notes: str
+
+
+def rate_figure(name: str, unit: str, pairs: Sequence[tuple[Load, Load]], aim: float) -> Figure:
+    """The median of some turns of (baseline, relay); the ratio is the median of each turn's own."""
+    relay = [ours.rate for _, ours in pairs]
+    bare = [baseline.rate for baseline, _ in pairs]
+    ratios = [ours.rate / baseline.rate for baseline, ours in pairs]
+    spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
+    per_cpu = median(_per_cpu_second(ours) / _per_cpu_second(baseline) for baseline, ours in pairs)
+    cpu = f"{per_cpu:.2f} per processor second; relay {median(ours.server_cpu for _, ours in pairs):.0%} of its core"
+    busiest = max(max(load.load_cpu for load in pair) for pair in pairs)
+    limit = f"load {busiest:.0%}" + (" (THE LOAD GENERATOR IS THE LIMIT)" if busiest > LOAD_LIMIT else "")
+    notes = f"ratios {spread}; {cpu}; {limit}"
+    return Figure(name, unit, median(relay), median(bare), median(ratios), f">= {aim}", notes)
+
+
+def _per_cpu_second(load: Load) -> float:
+    """What the rate would be on a core that nobody else uses; 0 processor time is not known or too little to tell."""
+    return load.rate / (load.server_cpu or 1.0)
+
+
+def table(figures: Sequence[Figure], heading: str) -> str:
+    """The figures in columns."""
+    lines = [heading, ""]
+    lines.append(f"{'':<34} {'relay':>9} {'bare':>9} {'ratio':>6}  {'aim':<9} notes")
+    for figure in figures:
+        name = f"{figure.name}, {figure.unit}"
+        numbers = f"{figure.relay:>9.1f} {figure.baseline:>9.1f} {figure.ratio:>6.2f}"
+        lines.append(f"{name:<34} {numbers}  {figure.aim:<9} {figure.notes}")
+    return "\n".join(lines)
+
+
+def document(figures: Sequence[Figure], heading: str) -> str:
+    """The same as JSON."""
+    return json.dumps({"setting": heading, "figures": [asdict(figure) for figure in figures]})

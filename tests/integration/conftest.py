@@ -1,0 +1,61 @@
+"""Fixtures of the integration tests: a relay, a handler, a site, and relays with settings of their own.
+
+Leans on `live_relay.py`, `sink.py` and `site.py`. Must never share a relay between two tests.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+
+from tests.integration.live_relay import LiveRelay, running_relay
+from tests.integration.sink import Sink, running_sink
+from tests.integration.site import Site, open_site
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from pathlib import Path
+
+OpenSite: TypeAlias = "Callable[[Mapping[str, Any]], Awaitable[Site]]"
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No RELAY_ variable of whoever runs the tests."""
+    for name in [name for name in os.environ if name.upper().startswith("RELAY_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+async def live(tmp_path: Path) -> AsyncIterator[LiveRelay]:
+    """A running relay that knows nobody."""
+    async with running_relay(tmp_path / "home") as running:
+        yield running
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[Sink]:
+    """A running handler."""
+    async with running_sink() as running:
+        yield running
+
+
+@pytest.fixture
+async def site(live: LiveRelay, sink: Sink) -> Site:
+    """A running relay with a portal, an application and a handler."""
+    return await open_site(live, sink)
+
+
+@pytest.fixture
+async def open_site_with(tmp_path: Path, sink: Sink) -> AsyncIterator[OpenSite]:
+    """Opens a site on a relay with settings of its own."""
+    async with AsyncExitStack() as stack:
+
+        async def opened(settings: Mapping[str, Any]) -> Site:
+            live = await stack.enter_async_context(running_relay(tmp_path / "home", settings))
+            return await open_site(live, sink)
+
+        yield opened
