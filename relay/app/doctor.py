@@ -91,14 +91,11 @@ def _permissions(seen: Observed) -> Iterator[Finding]:
 def _database(seen: Observed) -> Finding:
     state = seen.database
     if state.fault:
-        return _found(
-            "database",
-            Result.FAILED,
-            "The database cannot be used: {reason}.",
-            "See that the disk has space and that {home} belongs to the relay's user.",
-            reason=state.fault,
-            home=seen.home,
-        )
+        remedy = "See that the disk has space and that {home} belongs to the relay's user."
+        if state.elsewhere:
+            remedy = "See that the database server answers and that `store` in relay.toml is right."
+        says = "The database cannot be used: {reason}."
+        return _found("database", Result.FAILED, says, remedy, reason=state.fault, home=seen.home)
     if state.found != state.newest:
         return _found(
             "database",

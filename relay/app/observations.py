@@ -26,11 +26,12 @@ class FileMode:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseState:
-    """found, newest: schema versions. fault: why it could not be opened or written."""
+    """found, newest: schema versions. fault: why it could not be opened or written. elsewhere: on a server."""
 
     found: str | None = None
     newest: str | None = None
     fault: str = ""
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import ssl
 import stat
 import time
 from collections import Counter
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,6 @@ LOOKS_AT_ONCE = 8
 MAX_HOSTS = 50
 MAX_ROWS = 5000
 _ANSWER_BYTES = 4096
-_READABLE_BY_GROUP = 0o640
 
 
 async def look(config: Config, relay: Relay | None, database: DatabaseState, command: str) -> Observed:
@@ -60,7 +60,7 @@ async def look(config: Config, relay: Relay | None, database: DatabaseState, com
             for state in (DeliveryState.HELD, DeliveryState.DUE):
                 unfinished += await relay.store.find(DeliveryFilter(states=(state,)), MAX_ROWS)
         except Unavailable as error:
-            database = DatabaseState(database.found, database.newest, error.description.rstrip("."))
+            database = replace(database, fault=error.description.rstrip("."), elsewhere=bool(config.store))
     listeners = _listener_urls(config)
     urls = [*listeners, *[config.public_url] * bool(config.public_url), *(portal.url for portal in portals)]
     probes = await _probe_all(urls, {*listeners, config.public_url})
@@ -92,7 +92,7 @@ def database_state(config: Config) -> DatabaseState:
     except sqlite3.Error as error:
         return DatabaseState(fault=str(error))
     except Unavailable as error:
-        return DatabaseState(fault=error.description.rstrip("."))
+        return DatabaseState(fault=error.description.rstrip("."), elsewhere=True)
     return DatabaseState(found, newest)
 
 
@@ -101,7 +101,7 @@ def file_modes(config: Config) -> tuple[FileMode, ...]:
     home = config.home
     wanted = {home: HOME_MODE, home / MASTER_KEY_FILE: PRIVATE_MODE, home / DATABASE_FILE: PRIVATE_MODE}
     if config.store or config.queue:
-        wanted[home / CONFIG_FILE] = _READABLE_BY_GROUP  # it holds a password
+        wanted[home / CONFIG_FILE] = PRIVATE_MODE  # it holds a password
     return tuple(
         FileMode(str(path), stat.S_IMODE(path.stat().st_mode), allowed)
         for path, allowed in wanted.items()

@@ -89,9 +89,11 @@ def _parse(text: str) -> tomlkit.TOMLDocument:
 
 
 def _switched_off(name: str, value: Any) -> str:
-    return f"# {name} = {_toml(list(value) if isinstance(value, tuple) else value)}"
+    return f"# {name} = {_toml(value)}"
 
 
 def _toml(value: Any) -> str:
-    text: str = tomlkit.item(value).as_string()
+    if value == {}:
+        return "{}"
+    text: str = tomlkit.item(list(value) if isinstance(value, tuple) else value).as_string()
     return text

@@ -38,7 +38,10 @@ class KeyPolicy:
 
 @dataclass(frozen=True, slots=True)
 class NextKey:
-    """A key to be made: its id, when it becomes active, and until when its predecessor's work stays good."""
+    """A key to be made: its id, when it becomes active, and until when its predecessors' work stays good.
+
+    A key that is published but would become active later has made nothing yet; it is dropped for this one.
+    """
 
     key_id: int
     active_from: int

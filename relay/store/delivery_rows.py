@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _OVER = {DeliveryState.DONE, DeliveryState.DROPPED}
 
 
-def new_values(new: NewDelivery, handler_id: int, state: str, now_ms: int) -> dict[str, Any]:
-    """The row of an accepted item."""
+def new_values(new: NewDelivery, handler_id: int, now_ms: int) -> dict[str, Any]:
+    """The row of an accepted item, but for its state, which depends on its lane."""
     return {
         "event_id": new.event_id,
         "portal_id": new.portal_id,
@@ -29,8 +29,8 @@ def new_values(new: NewDelivery, handler_id: int, state: str, now_ms: int) -> di
         "entity": new.item.entity,
         "item_id": new.item.item_id,
         "lane": new.lane,
+        "in_lane": new.lane,
         "blocks": True,
-        "state": state,
         "replay": False,
         "attempts": 0,
         "retry_base": 0,
@@ -39,11 +39,11 @@ def new_values(new: NewDelivery, handler_id: int, state: str, now_ms: int) -> di
     }
 
 
-def payload_values(delivery_id: int, new: NewDelivery) -> dict[str, Any]:
-    """The row of its payload."""
+def payload_values(new: NewDelivery) -> dict[str, Any]:
+    """The row of its payload, for the delivery of that event id."""
     item = new.item
     return {
-        "delivery_id": delivery_id,
+        "of_event": new.event_id,
         "form": new.form,
         "sealed": new.form_is_sealed,
         "auth_sealed": new.auth_sealed,
@@ -54,8 +54,9 @@ def payload_values(delivery_id: int, new: NewDelivery) -> dict[str, Any]:
     }
 
 
-def leased_of(row: Row[Any]) -> Leased:
-    """A leased delivery with its payload as it is stored."""
+def leased_of(row: Row[Any], now_ms: int) -> Leased:
+    """A delivery as it was read just before its lease, with its payload as it is stored."""
+    attempt = row.attempts + 1
     item = EventItem(
         client_id=row.client_id,
         handler_url=row.url,
@@ -76,9 +77,9 @@ def leased_of(row: Row[Any]) -> Leased:
         portal_id=row.portal_id,
         handler_id=row.handler_id,
         item=item,
-        attempt=row.attempts,
-        retry_number=row.attempts - row.retry_base,
-        tries_since_ms=row.tries_since_ms,
+        attempt=attempt,
+        retry_number=attempt - row.retry_base,
+        tries_since_ms=now_ms if row.tries_since_ms is None else row.tries_since_ms,
         lane=row.lane,
         replay=row.replay,
         was_held=row.hold_reason is not None,

@@ -6,21 +6,32 @@ change in one transaction. A lease is given and taken only by an update that nam
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 
 from relay.core.model import DeliveryState, Handler
 from relay.store import schema as s
 from relay.store.delivery_rows import attempt_values, finished_values, leased_of, new_values, payload_values
-from relay.store.lanes import collapse_waiting, lane_states, lock_lanes, promote_lanes
+from relay.store.lanes import collapse_waiting, first_state, lanes_with_next, lock_lanes, promote_lanes
 from relay.store.rows import inserted_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from sqlalchemy import Insert
+    from sqlalchemy import Row
 
     from relay.ports import Finished, Leased, NewDelivery
     from relay.store.database import Database
@@ -29,14 +40,46 @@ _D = s.deliveries.c
 _MAX_RELEASED = 1000
 BUDGET = "budget"
 
-_DUE = select(_D.id).where(
-    _D.handler_id == bindparam("handler"), _D.state == "due", _D.due_at_ms <= bindparam("now_ms")
+_INSERT_DELIVERY = insert(s.deliveries).inline().values(state=first_state(bindparam("in_lane")))
+# The payload finds its delivery by the event id, which costs less than asking for each new id (RETURNING).
+_INSERT_PAYLOAD = (
+    insert(s.payloads)
+    .inline()
+    .values(delivery_id=select(_D.id).where(_D.event_id == bindparam("of_event")).scalar_subquery())
 )
-_OLDEST = _DUE.order_by(_D.due_at_ms, _D.id).limit(bindparam("most")).with_for_update(skip_locked=True)
-_NEWEST = _DUE.order_by(_D.due_at_ms.desc(), _D.id.desc()).limit(bindparam("most")).with_for_update(skip_locked=True)
+_H = s.handlers.c
+_HANDLERS = select(s.handlers).where(
+    _H.portal_id == bindparam("portal"),
+    _H.client_id == bindparam("client"),
+    _H.url.in_(bindparam("urls", expanding=True)),
+)
+# States are written out, not bound: for a bound one SQLite prepares the statement anew at each execution, to see
+# whether a partial index fits.
+_IS_DUE = _D.state == literal_column("'due'")
+_IS_LEASED = _D.state == literal_column("'leased'")
+
+
+def _due_of(number: int) -> list[Select[tuple[int]]]:
+    """The deliveries to claim of the handler in one place of `_CLAIMABLE`: some of the oldest, some of the newest."""
+    due = select(_D.id).where(
+        _D.handler_id == bindparam(f"handler_{number}"), _IS_DUE, _D.due_at_ms <= bindparam("now_ms")
+    )
+    oldest = due.order_by(_D.due_at_ms, _D.id).limit(bindparam(f"oldest_{number}"))
+    newest = due.order_by(_D.due_at_ms.desc(), _D.id.desc()).limit(bindparam(f"newest_{number}"))
+    return [select(some.with_for_update(skip_locked=True).subquery().c.id) for some in (oldest, newest)]
+
+
+_HANDLERS_A_CLAIM = 8
+_CLAIMABLE = (
+    select(s.deliveries, _H.client_id, _H.url, *(column for column in s.payloads.c if column.name != "delivery_id"))
+    .join(s.payloads, s.payloads.c.delivery_id == _D.id)
+    .join(s.handlers, _H.id == _D.handler_id)
+    .where(_D.id.in_(union_all(*chain.from_iterable(map(_due_of, range(_HANDLERS_A_CLAIM))))))
+    .order_by(_D.id)
+)
 _LEASE = (
     update(s.deliveries)
-    .where(_D.id.in_(bindparam("ids", expanding=True)))
+    .where(_D.id == bindparam("delivery"))
     .values(
         state="leased",
         attempts=_D.attempts + 1,
@@ -45,23 +88,11 @@ _LEASE = (
         tries_since_ms=func.coalesce(_D.tries_since_ms, bindparam("now_ms")),
     )
 )
-_LEASED = (
-    select(
-        s.deliveries,
-        s.handlers.c.client_id,
-        s.handlers.c.url,
-        *(column for column in s.payloads.c if column.name != "delivery_id"),
-    )
-    .join(s.payloads, s.payloads.c.delivery_id == _D.id)
-    .join(s.handlers, s.handlers.c.id == _D.handler_id)
-    .where(_D.id.in_(bindparam("ids", expanding=True)))
-    .order_by(_D.id)
-)
 _FINISH = (
     update(s.deliveries)
     .where(
         _D.id == bindparam("delivery"),
-        _D.state == "leased",
+        _IS_LEASED,
         _D.lease_owner == bindparam("owner"),
         _D.attempts == bindparam("attempt"),
     )
@@ -77,6 +108,11 @@ _FINISH = (
         last_error=bindparam("error"),
     )
 )
+# A try that was recorded already (by a hand that lost its lease) keeps its first record.
+_INSERT_TRY = {
+    "sqlite": insert(s.attempts).prefix_with("OR IGNORE"),
+    "postgresql": postgres_insert(s.attempts).on_conflict_do_nothing(),
+}
 
 
 class SqlDeliveryStore:
@@ -87,25 +123,7 @@ class SqlDeliveryStore:
     async def accept(self, deliveries: Sequence[NewDelivery], now_ms: int) -> list[Handler]:
         """Store a batch, all or nothing; the handlers it is for. An item id known already is passed over."""
 
-        def unit(connection: Connection) -> list[Handler]:
-            lock_lanes(connection, (new.lane for new in deliveries))
-            fresh = _without_known(connection, deliveries)
-            if not fresh:
-                return []
-            handlers = {key: _handler(connection, key) for key in dict.fromkeys(map(_handler_key, fresh))}
-            states = lane_states(connection, fresh)
-            rows = [
-                new_values(new, handlers[_handler_key(new)].id, state, now_ms)
-                for new, state in zip(fresh, states, strict=True)
-            ]
-            returning = insert(s.deliveries).returning(_D.id, sort_by_parameter_order=True)
-            ids = connection.execute(returning, rows).scalars().all()
-            payloads = [payload_values(id_, new) for id_, new in zip(ids, fresh, strict=True)]
-            connection.execute(insert(s.payloads), payloads)
-            collapse_waiting(connection, fresh, now_ms)
-            return list(handlers.values())
-
-        return await self._database.write(unit)
+        return await self._database.write_jointly(_accept, (deliveries, now_ms))
 
     async def claim(self, wanted: Mapping[int, int], *, now_ms: int, lease_until_ms: int, owner: str) -> list[Leased]:
         """Lease due deliveries: mostly the oldest, with a backlog some of the newest too, so that none starves.
@@ -114,14 +132,15 @@ class SqlDeliveryStore:
         """
 
         def unit(connection: Connection) -> list[Leased]:
-            ids: list[int] = []
-            for handler, most in wanted.items():
-                ids += _due_ids(connection, handler, most, now_ms)
-            if not ids:
-                return []
-            lease = {"ids": ids, "until_ms": lease_until_ms, "owner": owner, "now_ms": now_ms}
-            connection.execute(_LEASE, lease)
-            return [leased_of(row) for row in connection.execute(_LEASED, {"ids": ids})]
+            handlers = list(wanted.items())
+            rows: list[Row[Any]] = []
+            for first in range(0, len(handlers), _HANDLERS_A_CLAIM):
+                places = _claim_values(handlers[first : first + _HANDLERS_A_CLAIM], now_ms)
+                rows += connection.execute(_CLAIMABLE, places)
+            if rows:
+                lease = {"until_ms": lease_until_ms, "owner": owner, "now_ms": now_ms}
+                connection.execute(_LEASE, [{"delivery": row.id, **lease} for row in rows])
+            return [leased_of(row, now_ms) for row in rows]
 
         return await self._database.write(unit)
 
@@ -129,13 +148,14 @@ class SqlDeliveryStore:
         """Store how tries ended; a delivery whose lease was lost meanwhile keeps its newer state."""
         ended = [finished_values(result, owner) for result in results]
         tries = [attempt_values(result) for result in results]
-        passed = {result.lane for result in results if result.lane is not None and not result.blocks}
+        passed = [result for result in results if result.lane is not None and not result.blocks]
 
         def unit(connection: Connection) -> None:
-            lock_lanes(connection, passed)
+            lock_lanes(connection, (result.lane for result in passed))
             connection.execute(_FINISH, ended)
-            connection.execute(_insert_tries(connection), tries)
-            promote_lanes(connection, passed)
+            connection.execute(_INSERT_TRY[connection.dialect.name], tries)
+            if passed:
+                promote_lanes(connection, lanes_with_next(connection, [result.delivery_id for result in passed]))
 
         await self._database.write(unit)
 
@@ -200,25 +220,38 @@ class SqlDeliveryStore:
         return await self._database.read(unit)
 
     async def probe_held(self, now_ms: int) -> int:
-        """Make the oldest delivery due that is held for a used-up budget, one of each handler whose time has come."""
-        held = (_D.state == "held", _D.hold_reason == BUDGET)
-        oldest = (
-            select(func.min(_D.id)).where(*held, _D.due_at_ms <= now_ms).group_by(_D.handler_id).limit(_MAX_RELEASED)
+        """Make one delivery due of each handler that has some held for a used-up budget and is due for a probe."""
+        first = (
+            select(_D.id)
+            .where(
+                _D.handler_id == s.handlers.c.id,
+                _D.state == "held",
+                _D.hold_reason == BUDGET,
+                _D.due_at_ms <= now_ms,
+            )
+            .order_by(_D.due_at_ms)
+            .limit(1)
+            .correlate(s.handlers)
+            .scalar_subquery()
         )
-        if not await self._database.read(lambda c: c.execute(oldest.limit(1)).first()):
+        probes = select(s.handlers.c.id, first.label("delivery_id")).where(s.handlers.c.probe_at_ms <= now_ms)
+
+        def look(connection: Connection) -> dict[int, int]:
+            rows = connection.execute(probes)
+            return {row.id: row.delivery_id for row in rows if row.delivery_id is not None}
+
+        if not await self._database.read(look):
             return 0
 
         def unit(connection: Connection) -> int:
-            ids = list(connection.execute(oldest).scalars())
-            probed = select(_D.handler_id).where(_D.id.in_(ids))
-            # The other held ones of the same handlers wait for how this one ends.
+            found = look(connection)
             connection.execute(
-                update(s.deliveries)
-                .where(*held, _D.handler_id.in_(probed), _D.due_at_ms <= now_ms)
-                .values(due_at_ms=now_ms + PROBE_PAUSE_MS)
+                update(s.handlers).where(s.handlers.c.id.in_(found)).values(probe_at_ms=now_ms + PROBE_PAUSE_MS)
             )
             changed = connection.execute(
-                update(s.deliveries).where(_D.id.in_(ids)).values(state="due", due_at_ms=now_ms)
+                update(s.deliveries)
+                .where(_D.id.in_(found.values()), _D.state == "held")
+                .values(state="due", due_at_ms=now_ms)
             )
             return int(changed.rowcount)
 
@@ -266,23 +299,45 @@ def due_again(now_ms: int) -> dict[str, object]:
     }
 
 
-def _due_ids(connection: Connection, handler: int, most: int, now_ms: int) -> list[int]:
-    newest = most // 4
-    query = {"handler": handler, "now_ms": now_ms}
-    oldest = list(connection.execute(_OLDEST, {**query, "most": most - newest}).scalars())
-    if not newest or len(oldest) < most - newest:
-        return oldest
-    return list(dict.fromkeys([*oldest, *connection.execute(_NEWEST, {**query, "most": newest}).scalars()]))
+def _accept(connection: Connection, calls: list[tuple[Sequence[NewDelivery], int]]) -> list[list[Handler]]:
+    """Store the batches of some calls; for each call the handlers of what it brought."""
+    lock_lanes(connection, (new.lane for news, _ in calls for new in news))
+    known = _known_items(connection, [new for news, _ in calls for new in news])
+    fresh = [(_without_known(news, known), now_ms) for news, now_ms in calls]
+    every = [(new, now_ms) for news, now_ms in fresh for new in news]
+    if not every:
+        return [[] for _ in calls]
+    handlers = _handlers(connection, {_handler_key(new) for new, _ in every})
+    rows = [new_values(new, handlers[_handler_key(new)].id, now_ms) for new, now_ms in every]
+    connection.execute(_INSERT_DELIVERY, rows)
+    connection.execute(_INSERT_PAYLOAD, [payload_values(new) for new, _ in every])
+    collapse_waiting(connection, [new for new, _ in every], every[-1][1])
+    return [list({key: handlers[key] for key in map(_handler_key, news)}.values()) for news, _ in fresh]
 
 
-def _without_known(connection: Connection, deliveries: Sequence[NewDelivery]) -> list[NewDelivery]:
-    """Those not stored yet, of two with one item id the first."""
+def _claim_values(handlers: Sequence[tuple[int, int]], now_ms: int) -> dict[str, int]:
+    """The parameters of `_CLAIMABLE`; places that are left over ask for nothing."""
+    values = {"now_ms": now_ms}
+    for number in range(_HANDLERS_A_CLAIM):
+        handler, most = handlers[number] if number < len(handlers) else (0, 0)
+        newest = most // 4
+        values |= {f"handler_{number}": handler, f"oldest_{number}": most - newest, f"newest_{number}": newest}
+    return values
+
+
+def _known_items(connection: Connection, deliveries: Sequence[NewDelivery]) -> set[tuple[int, str | None]]:
+    """The item ids among these that are stored already, with their portals."""
     named = {(new.portal_id, new.item.item_id) for new in deliveries if new.item.item_id}
     known: set[tuple[int, str | None]] = set()
     for portal_id in {portal_id for portal_id, _ in named}:
         ids = [item_id for owner, item_id in named if owner == portal_id]
         query = select(_D.item_id).where(_D.portal_id == portal_id, _D.item_id.in_(ids))
         known |= {(portal_id, item_id) for item_id in connection.execute(query).scalars()}
+    return known
+
+
+def _without_known(deliveries: Sequence[NewDelivery], known: set[tuple[int, str | None]]) -> list[NewDelivery]:
+    """Those not stored yet, of two with one item id the first; what is returned is known from then on."""
     fresh = []
     for new in deliveries:
         key = (new.portal_id, new.item.item_id)
@@ -296,19 +351,15 @@ def _handler_key(new: NewDelivery) -> tuple[int, str, str]:
     return new.portal_id, new.item.client_id, new.item.handler_url
 
 
-def _handler(connection: Connection, key: tuple[int, str, str]) -> Handler:
-    portal_id, client_id, url = key
-    h = s.handlers.c
-    query = select(h.id, h.paused).where(h.portal_id == portal_id, h.client_id == client_id, h.url == url)
-    found = connection.execute(query).one_or_none()
-    if found is not None:
-        return Handler(found.id, portal_id, client_id, url, found.paused)
-    values = {"portal_id": portal_id, "client_id": client_id, "url": url, "paused": False}
-    return Handler(inserted_id(connection.execute(insert(s.handlers).values(**values))), portal_id, client_id, url)
-
-
-def _insert_tries(connection: Connection) -> Insert:
-    """A try that was recorded already (by a hand that lost its lease) keeps its first record."""
-    if connection.dialect.name == "sqlite":
-        return insert(s.attempts).prefix_with("OR IGNORE")
-    return postgres_insert(s.attempts).on_conflict_do_nothing()
+def _handlers(connection: Connection, keys: set[tuple[int, str, str]]) -> dict[tuple[int, str, str], Handler]:
+    """Handlers by portal, client id and URL; those not seen before are stored."""
+    found: dict[tuple[int, str, str], Handler] = {}
+    for portal_id, client_id in {key[:2] for key in keys}:
+        urls = [url for *owner, url in keys if owner == [portal_id, client_id]]
+        for row in connection.execute(_HANDLERS, {"portal": portal_id, "client": client_id, "urls": urls}):
+            found[portal_id, client_id, row.url] = Handler(row.id, portal_id, client_id, row.url, row.paused)
+    for key in keys - found.keys():
+        portal_id, client_id, url = key
+        values = {"portal_id": portal_id, "client_id": client_id, "url": url, "paused": False}
+        found[key] = Handler(inserted_id(connection.execute(insert(s.handlers).values(**values))), *key)
+    return found

@@ -76,14 +76,16 @@ class SqlDeskStore:
         return await self._database.read(unit)
 
     async def list_handlers(self) -> list[HandlerRow]:
-        """Every handler with its counts and the age of its oldest delivery that waits."""
+        """Every handler with its counts and the age of its first delivery that is due."""
         counted = s.delivery_counts.c
         counts_query = select(counted.handler_id, counted.state, func.sum(counted.count)).group_by(
             counted.handler_id, counted.state
         )
         oldest = (
-            select(func.min(_D.accepted_at_ms))
+            select(_D.accepted_at_ms)
             .where(_D.handler_id == s.handlers.c.id, _D.state == "due")
+            .order_by(_D.due_at_ms, _D.id)
+            .limit(1)
             .correlate(s.handlers)
             .scalar_subquery()
         )

@@ -33,16 +33,19 @@ class SqlIssuerStore:
     _database: Database
 
     async def add_key(self, portal_id: int, key: NextKey, key_sealed: bytes, entry: AuditEntry) -> None:
-        """Store a key and set the end of those it follows; nothing happens if another call made it first."""
+        """Store a key and set the end of those it follows; nothing happens if another call made it first.
+
+        A key that was to become active later than this one has made nothing yet and is dropped.
+        """
         known = select(exists().where(s.keys.c.portal_id == portal_id, s.keys.c.key_id == key.key_id))
 
         def unit(connection: Connection) -> None:
             if connection.execute(known).scalar_one():
                 return
+            owned = s.keys.c.portal_id == portal_id
+            connection.execute(delete(s.keys).where(owned, s.keys.c.active_from > key.active_from))
             connection.execute(
-                update(s.keys)
-                .where(s.keys.c.portal_id == portal_id, s.keys.c.good_until.is_(None))
-                .values(good_until=key.predecessor_good_until)
+                update(s.keys).where(owned, s.keys.c.good_until.is_(None)).values(good_until=key.predecessor_good_until)
             )
             connection.execute(
                 insert(s.keys).values(

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, bindparam, func, select, text, update
+from sqlalchemy import Connection, bindparam, case, func, literal_column, select, text, update
 
 from relay.store import schema as s
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
+
+    from sqlalchemy import BindParameter, ColumnElement
 
     from relay.ports import NewDelivery
 
@@ -26,12 +28,15 @@ _PROMOTE = (
     .where(
         _D.id
         == select(func.min(_W.id))
-        .where(_W.lane == bindparam("which"), _W.blocks, _W.state == "accepted")
+        .where(_W.lane == bindparam("which"), _W.blocks, _W.state == literal_column("'accepted'"))
         .scalar_subquery(),
-        ~select(_B.id).where(_B.lane == bindparam("which"), _B.blocks, _B.state != "accepted").exists(),
+        ~select(_B.id)
+        .where(_B.lane == bindparam("which"), _B.blocks, _B.state != literal_column("'accepted'"))
+        .exists(),
     )
     .values(state="due", due_at_ms=_D.accepted_at_ms)
 )
+_NEXT = select(_W.id).where(_W.lane == _D.lane, _W.blocks, _W.state == literal_column("'accepted'")).exists()
 _LOCK = text("SELECT pg_advisory_xact_lock(lane) FROM unnest(CAST(:lanes AS bigint[])) AS lane ORDER BY lane")
 
 
@@ -43,19 +48,16 @@ def lock_lanes(connection: Connection, lanes: Iterable[int | None]) -> None:
             connection.execute(_LOCK, {"lanes": wanted})
 
 
-def lane_states(connection: Connection, fresh: Sequence[NewDelivery]) -> list[str]:
-    """The first state of each new delivery: due at the head of its lane, accepted behind one."""
-    lanes = {new.lane for new in fresh if new.lane is not None}
-    busy: set[int] = set()
-    if lanes:
-        query = select(_D.lane).where(_D.lane.in_(lanes), _D.blocks).distinct()
-        busy = {int(lane) for lane in connection.execute(query).scalars() if lane is not None}
-    states = []
-    for new in fresh:
-        states.append("accepted" if new.lane in busy else "due")
-        if new.lane is not None:
-            busy.add(new.lane)
-    return states
+def first_state(lane: BindParameter[int | None]) -> ColumnElement[str]:
+    """The state of a new delivery: accepted behind another one of its lane, due at its head or without a lane."""
+    behind = select(_B.id).where(_B.lane == lane, _B.blocks).exists()
+    return case((behind, "accepted"), else_="due")
+
+
+def lanes_with_next(connection: Connection, ended: Collection[int]) -> list[int]:
+    """Of some deliveries the lanes in which another one waits; one index look-up for each, however many wait."""
+    query = select(_D.lane).where(_D.id.in_(ended), _NEXT).distinct()
+    return [lane for lane in connection.execute(query).scalars() if lane is not None]
 
 
 def promote_lanes(connection: Connection, lanes: Iterable[int]) -> None:

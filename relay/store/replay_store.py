@@ -81,14 +81,14 @@ class SqlReplayStore:
 
     async def prune(self, *, payloads_before_ms: int, deliveries_before_ms: int, most: int) -> dict[str, int]:
         """Delete up to `most` payloads and deliveries that were over before; how many of each."""
-        has_payload = select(s.payloads.c.delivery_id).where(s.payloads.c.delivery_id == _D.id).exists()
-        spent = _over_before(payloads_before_ms).where(has_payload).limit(most)
+        spent = _over_before(payloads_before_ms).where(~_D.payload_gone).limit(most)
         old = _over_before(deliveries_before_ms).limit(most)
 
         def unit(connection: Connection) -> dict[str, int]:
             ids = list(connection.execute(spent).scalars())
             old_ids = list(connection.execute(old).scalars())
             connection.execute(delete(s.payloads).where(s.payloads.c.delivery_id.in_([*ids, *old_ids])))
+            connection.execute(update(s.deliveries).where(_D.id.in_(ids)).values(payload_gone=True))
             connection.execute(delete(s.attempts).where(s.attempts.c.delivery_id.in_(old_ids)))
             connection.execute(delete(s.deliveries).where(_D.id.in_(old_ids)))
             return {"payloads": len(ids), "deliveries": len(old_ids)}
@@ -138,4 +138,6 @@ def _replay(row: Row[Any]) -> Replay:
 
 def _give_pages_back(connection: Any) -> None:
     if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+        # The driver's own cursor: the pragma gives rows without columns, a page a row, and works while they are read.
+        raw = connection.connection.dbapi_connection
+        raw.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()

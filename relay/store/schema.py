@@ -191,6 +191,7 @@ handlers = Table(
     Column("client_id", String(128), nullable=False),
     Column("url", Text, nullable=False),
     Column("paused", Boolean, nullable=False, server_default=false()),
+    Column("probe_at_ms", BigInteger, nullable=False, server_default="0"),
     sqlite_autoincrement=True,
 )
 Index("handlers_url", handlers.c.portal_id, handlers.c.client_id, handlers.c.url, unique=True)
@@ -223,20 +224,29 @@ deliveries = Table(
     Column("last_status", Integer),
     Column("last_error", String(200)),
     Column("collapsed_into", String(32)),
+    Column("payload_gone", Boolean, nullable=False, server_default=false()),
     sqlite_autoincrement=True,
 )
 
 
 def _partial(name: str, *columns: Column[Any], where: str, unique: bool = False) -> Index:
-    condition = text(where)
-    return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
+    """A partial index. SQLite uses it only if a query spells the condition alike, and there a Boolean is `= 1`."""
+    for_sqlite = where.replace(" AND blocks", " AND blocks = 1").replace("NOT payload_gone", "payload_gone = 0")
+    return Index(name, *columns, unique=unique, sqlite_where=text(for_sqlite), postgresql_where=text(where))
 
 
 _partial("deliveries_due", deliveries.c.handler_id, deliveries.c.due_at_ms, deliveries.c.id, where="state = 'due'")
 _partial("deliveries_leased", deliveries.c.lease_until_ms, where="state = 'leased'")
-_partial("deliveries_held", deliveries.c.handler_id, deliveries.c.due_at_ms, where="state = 'held'")
+_partial("deliveries_held", deliveries.c.id, where="state = 'held'")
+_partial(
+    "deliveries_probe",
+    deliveries.c.handler_id,
+    deliveries.c.due_at_ms,
+    where="state = 'held' AND hold_reason = 'budget'",
+)
 _partial("deliveries_lane", deliveries.c.lane, deliveries.c.id, where="lane IS NOT NULL AND blocks")
 _partial("deliveries_over", deliveries.c.finished_at_ms, where="finished_at_ms IS NOT NULL")
+_partial("deliveries_spent", deliveries.c.finished_at_ms, where="finished_at_ms IS NOT NULL AND NOT payload_gone")
 _partial("deliveries_entity", deliveries.c.entity, where="entity IS NOT NULL")
 _partial("deliveries_item", deliveries.c.portal_id, deliveries.c.item_id, where="item_id IS NOT NULL", unique=True)
 

@@ -179,8 +179,8 @@ def _find_refresh(connection: Connection, hashes: list[bytes]) -> list[RefreshTo
 def _rotate(connection: Connection, calls: list[tuple[Rotation, int]]) -> list[bytes | None]:
     """Swap the tokens of some calls; for each call the sealed successor that won, or None."""
     hashes = [rotation.old.hash for rotation, _ in calls]
-    rows = connection.execute(_SWAPPABLE, {"hashes": hashes}).tuples()
-    winners: dict[bytes, bytes | None] = dict(rows.all())
+    rows = connection.execute(_SWAPPABLE, {"hashes": hashes})
+    winners: dict[bytes, bytes | None] = {row.hash: row.successor_sealed for row in rows}
     won: list[tuple[Rotation, int]] = []
     for rotation, now in calls:
         if winners.get(rotation.old.hash, b"") is None:

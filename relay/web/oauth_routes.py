@@ -100,7 +100,12 @@ class OAuthRoutes:
         challenge, method = (
             given.get(name) if name in given else None for name in ("code_challenge", "code_challenge_method")
         )
-        portal = await self._tokens.begin_authorization(given.get("client_id"), given.get("state"), challenge, method)
+        try:
+            portal = await self._tokens.begin_authorization(
+                given.get("client_id"), given.get("state"), challenge, method
+            )
+        except InvalidClient:  # a person reads this: no 401, which would make the browser ask for a password
+            return text_answer("This application is not known here.\nТакое приложение здесь не известно.\n", 400)
         passed_on = [("client_id", given.get("client_id")), ("response_type", "code")]
         passed_on += [(name, given.get(name)) for name in ("state", "scope") if name in given]
         query = urlencode(passed_on, errors="surrogateescape")
