@@ -99,7 +99,7 @@ class Applications:
 
     async def delete(self, directory: Directory, portal: Portal, form: Form) -> bool:
         """`application.delete`: its events already accepted, and ONAPPUNINSTALL to come, are still delivered."""
-        await self._delete(directory, require_app(directory, portal, form.get("CLIENT_ID")))
+        await self._delete(require_app(directory, portal, form.get("CLIENT_ID")))
         return True
 
     async def install(self, directory: Directory, portal: Portal, form: Form) -> dict[str, Any]:
@@ -121,9 +121,9 @@ class Applications:
         """`application.uninstall`: no tokens until it is installed again. A local application is deleted."""
         app = require_app(directory, portal, form.get("CLIENT_ID"))
         if app.status == LOCAL_STATUS:
-            await self._delete(directory, app)
+            await self._delete(app)
         else:
-            await self._revocations.revoke_app(directory, app, "application.uninstall")
+            await self._revocations.revoke_app(app, "application.uninstall")
             await self._store.update_app(app.number, {"installed": False})
         return True
 
@@ -161,8 +161,8 @@ class Applications:
             entry = AuditEntry("app.configured", self._now(), app.portal_id, app.number, changes)
             await self._store.add_audit([entry])
 
-    async def _delete(self, directory: Directory, app: App) -> None:
-        revocation = await self._revocations.everything(directory, app.portal_id, app_number=app.number)
+    async def _delete(self, app: App) -> None:
+        revocation = await self._revocations.everything(app.portal_id, app_number=app.number)
         entry = AuditEntry("app.deleted", self._now(), app.portal_id, app.number)
         await self._store.delete_app(app.number, revocation, entry)
 

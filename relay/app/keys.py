@@ -6,9 +6,11 @@ kept until its last token has ended.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from relay.app.portals import SEALING_KEY
+from relay.core.errors import Conflict
 from relay.core.keyring import KeyPolicy, forgotten, next_key
 from relay.core.sealed import KEY_BYTES
 from relay.core.signing import new_private_key
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from relay.ports import Clock, Entropy, Store
 
 RELAY = 0
-_MARGIN_S = 60
+_MARGIN_S = 300
 
 
 class Keys:
@@ -71,4 +73,5 @@ class Keys:
         sealed = self._vault.seal(SEALING_KEY, material, self._entropy(NONCE_BYTES))
         details = {"key_id": key.key_id, "active_from": key.active_from}
         entry = AuditEntry("key.made", now, owner or None, None, details)
-        await self._store.add_key(owner, key, sealed, entry)
+        with suppress(Conflict):  # another node made it in the same moment
+            await self._store.add_key(owner, key, sealed, entry)

@@ -28,7 +28,7 @@ from relay.core.oauth import (
     Rotate,
     Snapshot,
     TokenRequest,
-    client_app,
+    client_apps,
     decide,
     grant_refused,
 )
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from relay.core.directory import Directory
     from relay.core.model import App, Portal, RefreshToken
     from relay.core.phpform import Form
-    from relay.core.tokens import CheckedToken, Minted, TokenPair
+    from relay.core.tokens import CheckedToken, Minted, StoredParameters, TokenPair
     from relay.core.vault import Vault
     from relay.ports import Clock, Entropy, Store
 
@@ -149,31 +149,34 @@ class Tokens:
         Raises InvalidClient.
         """
         directory = await self._store.directory()
-        app = client_app(directory, client_id, client_secret, self._vault.matches, self._now())
+        own = client_apps(directory, client_id, client_secret, self._vault.matches, self._now())
         try:
-            checked = self.checked(token, directory, app.portal_id)
+            checked = self.checked(token, directory)
+            if checked.app.number not in own:
+                return {"active": False}
+            scope = _scope_of(checked, await self._stored(checked))
         except (InvalidToken, ExpiredToken, UnknownApplication):
-            return {"active": False}
-        if checked.app.number != app.number:
             return {"active": False}
         return {
             "active": True,
             "iss": self._settings.public_url,
-            "client_id": app.client_id,
+            "client_id": checked.app.client_id,
             "sub": str(checked.claims.user_id),
             "exp": checked.claims.expires,
-            "scope": await self._scope_of(checked, separator=" "),
+            "scope": scope.replace(",", " "),
             "aud": checked.portal.client_endpoint,
             "jti": f"{checked.claims.serial:012x}",
             "token_type": "Bearer",
         }
 
-    async def _scope_of(self, checked: CheckedToken, separator: str) -> str:
-        stored = None
-        if checked.claims.has_stored_parameters:
-            stored = await self._store.find_parameters(checked.app.number, checked.claims.serial)
-        scope = stored.scope if stored and stored.scope is not None else checked.app.scope
-        return scope.replace(",", separator)
+    async def _stored(self, checked: CheckedToken) -> StoredParameters | None:
+        """What is kept under the token's serial, if it says so. Raises InvalidToken if that is gone."""
+        if not checked.claims.has_stored_parameters:
+            return None
+        stored = await self._store.find_parameters(checked.app.number, checked.claims.serial)
+        if stored is None:
+            raise InvalidToken("The access token is not known here.")
+        return stored
 
     async def check(self, directory: Directory, portal: Portal, form: Form) -> dict[str, Any]:
         """`rest.check` (protocol.md sections 3 and 4). Raises InvalidToken, ExpiredToken, UnknownApplication.
@@ -182,17 +185,12 @@ class Tokens:
         """
         text = form.get("TOKEN")
         checked = self.checked(text, directory, portal.id)
-        stored = None
-        if checked.claims.has_stored_parameters:
-            stored = await self._store.find_parameters(checked.app.number, checked.claims.serial)
-            if stored is None:
-                raise InvalidToken("The access token is not known here.")
-        scope = stored.scope if stored and stored.scope is not None else checked.app.scope
+        stored = await self._stored(checked)
         result = {
             "access_token": text,
             "client_id": checked.app.client_id,
             "expires": checked.claims.expires,
-            "scope": scope,
+            "scope": _scope_of(checked, stored),
             "parameters": parameters_of(checked.claims, stored),
         }
         return {**result, "status": LOCAL_STATUS} if checked.app.status == LOCAL_STATUS else result
@@ -210,7 +208,7 @@ class Tokens:
         expires = datetime.fromtimestamp(claims.expires, UTC).isoformat()
         return {
             "client_id": app.client_id,
-            "scope": await self._scope_of(checked, separator=","),
+            "scope": _scope_of(checked, await self._stored(checked)),
             "expires": expires,
             "user_id": claims.user_id,
             "status": app.status,
@@ -346,6 +344,11 @@ class Tokens:
 
     def _now(self) -> int:
         return self._clock.now_ms() // 1000
+
+
+def _scope_of(checked: CheckedToken, stored: StoredParameters | None) -> str:
+    """The token's own scope where it was narrowed, else its application's; a comma list."""
+    return stored.scope if stored and stored.scope is not None else checked.app.scope
 
 
 def challenge_key(app: App, state: str) -> bytes:

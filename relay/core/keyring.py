@@ -52,15 +52,15 @@ def active_key(keys: Sequence[K], now: int) -> K | None:
     """The key to use: the newest that is active already; before the first is, that one."""
     started = [key for key in keys if key.active_from <= now]
     if started:
-        return max(started, key=lambda key: key.active_from)
-    return min(keys, key=lambda key: key.active_from, default=None)
+        return max(started, key=_seniority)
+    return min(keys, key=_seniority, default=None)
 
 
 def next_key(
     keys: Sequence[Key], now: int, policy: KeyPolicy, *, force: bool = False, at_once: bool = False
 ) -> NextKey | None:
     """The key that is to be made now, if any is. force: by a person's wish; at_once: without publishing it first."""
-    newest = max(keys, key=lambda key: key.active_from, default=None)
+    newest = max(keys, key=_seniority, default=None)
     if newest is None:
         return NextKey(1, now, 0)
     if newest.active_from > now and not at_once:
@@ -70,6 +70,11 @@ def next_key(
         return None
     active_from = now if at_once else max(now + policy.publish_s, due if not force else 0)
     return NextKey(newest.key_id % 255 + 1, active_from, active_from + policy.outlive_s)
+
+
+def _seniority(key: Key) -> tuple[int, bool]:
+    """Of two keys made in the same second the one without a successor is the newer."""
+    return key.active_from, key.good_until is None
 
 
 def forgotten(keys: Sequence[Key], now: int) -> list[int]:

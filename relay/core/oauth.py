@@ -157,14 +157,18 @@ def read_parameters(
     return merged
 
 
-def client_app(
+def client_apps(
     directory: Directory, client_id: str, secret: str, matches: Callable[[str, bytes], bool], now: int
-) -> App:
-    """The application that these credentials belong to. Raises InvalidClient, alike for unknown and wrong."""
-    for app in directory.apps_by_client(client_id):
-        if secret_is_good(app, secret, matches, now):
-            return app
-    raise InvalidClient(_CLIENT_REFUSED)
+) -> dict[int, App]:
+    """The applications that these credentials belong to, by number: one, or one at each of some portals.
+
+    Raises InvalidClient, alike for unknown and wrong.
+    """
+    known = directory.apps_by_client(client_id)
+    found = {app.number: app for app in known if secret_is_good(app, secret, matches, now)}
+    if not found:
+        raise InvalidClient(_CLIENT_REFUSED)
+    return found
 
 
 def secret_is_good(app: App, secret: str, matches: Callable[[str, bytes], bool], now: int) -> bool:
@@ -185,7 +189,10 @@ def decide(
         return Denied(InvalidRequest("The parameter grant_type is missing."))
     if request.grant_type not in {"authorization_code", "refresh_token"}:
         return Denied(_error("unsupported_grant_type"))
-    if request.by_get and any(app.post_only for app in snapshot.apps):
+    if request.by_get and any(
+        app.post_only and secret_is_good(app, request.client_secret, secret_matches, snapshot.now)
+        for app in snapshot.apps
+    ):
         return Denied(InvalidRequest("This application must use POST here.", status=405))
     server = _Server(snapshot, secret_matches, mint)
     return server.run(request)

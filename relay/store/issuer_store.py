@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, and_, delete, exists, insert, select, update
+from sqlalchemy import Connection, delete, exists, func, insert, or_, select, tuple_, update
 
 from relay.ports import AuditEntry
 from relay.store import schema as s
@@ -150,10 +150,13 @@ class SqlIssuerStore:
 
 def revoke_rows(connection: Connection, revocation: Revocation, entry: AuditEntry) -> None:
     """Write a revocation with all it ends, in the caller's transaction."""
+    through = revocation.through
+    if revocation.serial is None:
+        through = max(through, _latest_mark(connection, revocation) + 1)
     connection.execute(
         insert(s.revocations).values(
             portal_id=revocation.portal_id,
-            through=revocation.through,
+            through=through,
             app_number=revocation.app_number,
             user_id=revocation.user_id,
             serial=revocation.serial,
@@ -163,6 +166,17 @@ def revoke_rows(connection: Connection, revocation: Revocation, entry: AuditEntr
         _end_grants(connection, revocation, entry.at)
     add_audit(connection, entry)
     touch_directory(connection)
+
+
+def _latest_mark(connection: Connection, revocation: Revocation) -> int:
+    """The latest mark that may have pushed the expiry of a token that is now revoked; 0 without one."""
+    r = s.revocations.c
+    concerned = [r.portal_id == revocation.portal_id, r.serial.is_(None)]
+    if revocation.app_number is not None:
+        concerned.append(or_(r.app_number.is_(None), r.app_number == revocation.app_number))
+    elif revocation.user_id is not None:
+        concerned.append(or_(r.user_id.is_(None), r.user_id == revocation.user_id))
+    return connection.execute(select(func.max(r.through)).where(*concerned)).scalar_one() or 0
 
 
 def _purging(table: Table, key: ColumnElement[Any], condition: ColumnElement[bool], most: int) -> Any:

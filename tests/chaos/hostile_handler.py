@@ -63,7 +63,8 @@ class HostileHandler:
         assert task is not None
         self._serving.add(task)
         try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError):
+            # Cancelled at the end: asyncio's streams would log that as a fault of this callback.
+            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 await self._treat(reader, writer)
         finally:
             self._serving.discard(task)

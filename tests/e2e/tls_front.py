@@ -32,7 +32,9 @@ async def tls_front(backend: str, pem: Path, port: int) -> AsyncIterator[None]:
         assert task is not None
         passing.add(task)
         try:
-            await _join(reader, writer, str(origin.hostname), origin.port or 80)
+            # Cancelled at the end: asyncio's streams would log that as a fault of this callback.
+            with suppress(asyncio.CancelledError):
+                await _join(reader, writer, str(origin.hostname), origin.port or 80)
         finally:
             passing.discard(task)
 

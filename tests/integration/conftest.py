@@ -5,12 +5,14 @@ Leans on `live_relay.py`, `sink.py` and `site.py`. Must never share a relay betw
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
+from relay.config import DATABASE_FILE
 from tests.integration.live_relay import LiveRelay, running_relay
 from tests.integration.sink import Sink, running_sink
 from tests.integration.site import Site, open_site
@@ -29,10 +31,23 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of a relay that knows nobody, made once."""
+    home = tmp_path_factory.mktemp("template")
+
+    async def make() -> None:
+        async with running_relay(home):
+            pass
+
+    asyncio.run(make())
+    return home / DATABASE_FILE
+
+
 @pytest.fixture
-async def live(tmp_path: Path) -> AsyncIterator[LiveRelay]:
+async def live(tmp_path: Path, template: Path) -> AsyncIterator[LiveRelay]:
     """A running relay that knows nobody."""
-    async with running_relay(tmp_path / "home") as running:
+    async with running_relay(tmp_path / "home", template=template) as running:
         yield running
 
 
@@ -50,12 +65,12 @@ async def site(live: LiveRelay, sink: Sink) -> Site:
 
 
 @pytest.fixture
-async def open_site_with(tmp_path: Path, sink: Sink) -> AsyncIterator[OpenSite]:
+async def open_site_with(tmp_path: Path, template: Path, sink: Sink) -> AsyncIterator[OpenSite]:
     """Opens a site on a relay with settings of its own."""
     async with AsyncExitStack() as stack:
 
         async def opened(settings: Mapping[str, Any]) -> Site:
-            live = await stack.enter_async_context(running_relay(tmp_path / "home", settings))
+            live = await stack.enter_async_context(running_relay(tmp_path / "home", settings, template))
             return await open_site(live, sink)
 
         yield opened

@@ -58,7 +58,11 @@ async def live_a_life(store: SqlStore) -> None:
     handlers = await store.accept([new_delivery(portal_id, number) for number in range(9)], NOW_MS)
     wanted = {handlers[0].id: 8}
     claimed = await store.claim(wanted, now_ms=NOW_MS, lease_until_ms=NOW_MS + 1, owner="me")
-    verdicts = [(DeliveryState.DONE, False, None), (DeliveryState.DUE, True, None), (DeliveryState.HELD, True, "budget")]
+    verdicts = [
+        (DeliveryState.DONE, False, None),
+        (DeliveryState.DUE, True, None),
+        (DeliveryState.HELD, True, "budget"),
+    ]
     results = [
         Finished(
             leased.delivery.id,

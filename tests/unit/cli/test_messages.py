@@ -107,7 +107,7 @@ def test_the_language_is_the_first_that_the_environment_names(environment: dict[
     assert pick_language(environment) == language
 
 
-def test_every_check_of_the_doctor_has_a_name(tmp_path: object) -> None:
+def test_every_check_of_the_doctor_has_a_name() -> None:
     names = doctor_command.check_names(Terminal(Translator("en"), home=catalog_path("ru")))
     tree = ast.parse(inspect.getsource(doctor))
     made = {

@@ -6,7 +6,7 @@ Leans on the configuration's own reader. Writes only into a test's own folder.
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,7 +23,7 @@ LISTEN = {"listen": "0.0.0.0:9000"}
 @pytest.mark.parametrize("language", ["en", "ru"])
 def test_a_new_file_sets_nothing(language: str) -> None:
     text = new_settings(Translator(language))
-    sections = {name: {} for name in SECTIONS if name in Config.model_fields}
+    sections: dict[str, Any] = {name: {} for name in SECTIONS if name in Config.model_fields}
     assert tomllib.loads(text) == sections | {"apps": {"*": {}}}
 
 
@@ -38,7 +38,7 @@ def test_every_setting_of_a_new_file_can_be_switched_on(tmp_path: Path) -> None:
     (tmp_path / CONFIG_FILE).write_text("\n".join(switched_on))
     loaded = load_config(tmp_path, {})
     assert loaded.apps == {"*": RulesSection()}
-    assert loaded.model_copy(update={"apps": {}}) == Config(home=tmp_path)
+    assert loaded.model_dump(exclude={"apps"}) == Config(home=tmp_path).model_dump(exclude={"apps"})
     assert sum(" = " in line for line in switched_on) > 25
 
 
