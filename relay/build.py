@@ -179,7 +179,7 @@ class Runtime:
             self.health,
             self.metrics,
         )
-        self._admin = Admin(self.health, self.metrics, store.counts, self._status, store.admin_password_hash)
+        self._admin = Admin(self.health, self.metrics, store.counts, self._status, store.admin_password_hash, failures)
         self._background = [
             Housekeeping(store, relay.keys, failures, clock, issuer, config.retaining(), self.metrics.purged).run,
             Replays(store, clock, config.retaining()).run,

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from relay.core.throttle import Throttle
     from relay.ports import Clock
 
-MAX_COUNTED = 1000
+MAX_COUNTED = 200
+MAX_SUBJECT = 64
 
 
 class TooManyFailures(RelayError):
@@ -40,28 +41,43 @@ class Failures:
         self._clock = clock
         self._counted: Counter[tuple[str, str, str]] = Counter()
 
-    def check(self, key: Hashable) -> None:
-        """Raise TooManyFailures while the key is over its budget."""
-        wait_s = self._throttle.wait_s(key, self._clock.now_ms() / 1000)
+    def check(self, *keys: Hashable) -> None:
+        """Raise TooManyFailures while any of the keys is over its budget."""
+        wait_s = max(self._throttle.wait_s(key, self._clock.now_ms() / 1000) for key in keys)
         if wait_s > 0:
             raise TooManyFailures(wait_s)
 
-    def succeeded(self, key: Hashable) -> None:
-        """A request that was served."""
+    def served(self, key: Hashable) -> None:
+        """A request of somebody who is known."""
         self._throttle.charge(key, self._clock.now_ms() / 1000, failed=False)
 
-    def failed(self, key: Hashable, kind: str, subject: str, address: str) -> None:
-        """A request that failed to authenticate. subject: the client id it used, cut short."""
+    def weighed(self, key: Hashable) -> None:
+        """A request of somebody unknown that costs the relay as much as a failure. Raises TooManyFailures."""
+        self.check(key)
         self._throttle.charge(key, self._clock.now_ms() / 1000, failed=True)
-        counted = (kind, subject[:64], address)
-        if counted in self._counted or len(self._counted) < MAX_COUNTED:
-            self._counted[counted] += 1
+
+    def failed(self, key: Hashable, kind: str, subject: str, address: str) -> None:
+        """A request that failed to authenticate. subject: who it said it was."""
+        self._throttle.charge(key, self._clock.now_ms() / 1000, failed=True)
+        self.noted(kind, subject, address)
+
+    def noted(self, kind: str, subject: str, address: str) -> None:
+        """A security event that is written down with how often it happened, not each by itself."""
+        counted = (kind, subject[:MAX_SUBJECT], address)
+        if counted not in self._counted and len(self._counted) >= MAX_COUNTED:
+            counted = (kind, "", "")  # so many at once are an attack, of which the number is enough
+        self._counted[counted] += 1
 
     def take(self) -> list[AuditEntry]:
-        """The failures since the last call, as audit entries, one a kind, subject and address."""
+        """The events since the last call, as audit entries, one a kind, subject and address."""
         counted, self._counted = self._counted, Counter()
         now = self._clock.now_ms() // 1000
         return [
             AuditEntry(kind, now, None, None, {"client_id": subject, "address": address, "count": count})
             for (kind, subject, address), count in counted.items()
         ]
+
+
+def shown_client_id(client_id: str) -> str:
+    """A client id as the audit record may hold it: what has no dot is none, and might be a secret in its place."""
+    return client_id if "." in client_id else "?"

@@ -47,17 +47,26 @@ class Housekeeping:
         self._on_purged = on_purged
 
     async def run(self) -> None:
-        """Work, then wait; a passing failure of the store only delays."""
-        while True:
-            try:
-                await self.once()
-            except Unavailable as error:
-                _log.warning("housekeeping.store_unavailable", reason=error.description)
-            await asyncio.sleep(self._settings.housekeeping_s)
+        """Work, then wait; a failure only delays. At the end what was counted is still written down."""
+        try:
+            while True:
+                try:
+                    await self.once()
+                except Unavailable as error:
+                    _log.warning("housekeeping.store_unavailable", reason=error.description)
+                except Exception as error:  # keys must go on being rotated, whatever one round ran into
+                    _log.error("housekeeping.failed", exc_info=error)
+                await asyncio.sleep(self._settings.housekeeping_s)
+        finally:
+            await self._write_down()
+
+    async def _write_down(self) -> None:
+        if entries := self._failures.take():
+            await self._store.add_audit(entries)
 
     async def once(self) -> None:
         """One round."""
-        await self._store.add_audit(self._failures.take())
+        await self._write_down()
         await self._keys.tend()
         now = self._clock.now_ms() // 1000
         batch = self._settings.purge_batch

@@ -77,9 +77,10 @@ class Revocations:
         own = client_apps(directory, client_id, client_secret, self._vault.matches, self._now())
         refresh = await self._store.find_refresh(hash_token(token))
         if refresh is not None:
-            app = _own_app(own, refresh.grant.app_number)
-            entry = AuditEntry("grant.revoked", self._now(), app.portal_id, app.number)
-            await self._store.revoke_grant(refresh.grant.id, entry)
+            if refresh.grant.revoked_at is None:
+                app = _own_app(own, refresh.grant.app_number)
+                entry = AuditEntry("grant.revoked", self._now(), app.portal_id, app.number)
+                await self._store.revoke_grant(refresh.grant.id, entry)
             return
         try:
             checked = self._tokens.checked(token, directory)

@@ -299,7 +299,11 @@ class Tokens:
                 self._now(),
                 denied.app.portal_id,
                 denied.app.number,
-                {"generation": denied.reused_generation, "address": address},
+                {
+                    "grant_id": denied.reused_grant,
+                    "generation": denied.reused_generation,
+                    "address": address,
+                },
             ),
         )
 

@@ -46,4 +46,5 @@ class Throttle:
 
     def _level(self, key: Hashable, now_s: float) -> float:
         level, since_s = self._buckets.get(key, (self._policy.capacity, now_s))
-        return min(level + (now_s - since_s) * self._policy.rate, self._policy.capacity)
+        passed_s = max(now_s - since_s, 0)  # a clock that is set back must not lock anybody out
+        return min(level + passed_s * self._policy.rate, self._policy.capacity)

@@ -7,10 +7,11 @@ directory version in it, so that the next check obeys. Housekeeping deletes only
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, delete, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, insert, or_, select, update
 
+from relay.core.errors import Conflict
 from relay.ports import AuditEntry
 from relay.store import schema as s
 from relay.store.rows import add_audit, touch_directory
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from relay.core.keyring import NextKey
     from relay.core.model import Revocation
-    from relay.store.database import Database
+    from relay.store.database import Database, Unit
 
 _LONGEST_ACCESS = "longest_access_s"
 
@@ -85,7 +86,10 @@ class SqlIssuerStore:
                 connection.execute(update(s.meta).where(s.meta.c.name == _LONGEST_ACCESS).values(value=configured_s))
             return max(known or 0, configured_s)
 
-        return await self._database.write(unit)
+        try:
+            return await self._database.write(unit)
+        except Conflict:  # another node wrote the first one in the same moment
+            return await self._database.write(unit)
 
     async def save_challenge(self, key_hash: bytes, code_challenge: str, expires: int) -> None:
         """Keep the challenge of an authorization request; a later one of the same key takes its place."""
@@ -132,20 +136,20 @@ class SqlIssuerStore:
     async def purge(self, now: int, used_before: int, most: int) -> dict[str, int]:
         """Delete up to `most` rows each of what has ended by `now`; how many, by table.
 
-        used_before: refresh tokens that were replaced before it are deleted too, in families that are revoked or ended.
+        used_before: codes are kept until they expired before it, so that one that comes back is known for what it is.
+        Replaced refresh tokens are kept to their own end for the same reason; a grant goes with its last one.
         """
-        ended: tuple[tuple[Table, ColumnElement[Any], ColumnElement[bool]], ...] = (
-            (s.codes, s.codes.c.hash, s.codes.c.expires < used_before),
-            (s.code_challenges, s.code_challenges.c.hash, s.code_challenges.c.expires < now),
-            (s.token_parameters, s.token_parameters.c.expires, s.token_parameters.c.expires < now),
-            (s.refresh_tokens, s.refresh_tokens.c.hash, s.refresh_tokens.c.expires < now),
-            (s.revocations, s.revocations.c.id, s.revocations.c.through < now),
-            (s.grants, s.grants.c.id, _is_empty_grant(used_before)),
+        ended = (
+            (s.codes, s.codes.c.expires < used_before),
+            (s.code_challenges, s.code_challenges.c.expires < now),
+            (s.token_parameters, s.token_parameters.c.expires < now),
+            (s.revocations, s.revocations.c.through < now),
         )
         counts = {}
-        for table, key, condition in ended:
-            counts[table.name] = await self._database.write(_purging(table, key, condition, most))
-        return counts
+        for table, condition in ended:
+            counts[table.name] = await self._database.write(_purging(table, condition, most))
+        tokens, grants = await self._database.write(lambda connection: _purge_refresh_tokens(connection, now, most))
+        return counts | {s.refresh_tokens.name: tokens, s.grants.name: grants}
 
 
 def revoke_rows(connection: Connection, revocation: Revocation, entry: AuditEntry) -> None:
@@ -179,22 +183,33 @@ def _latest_mark(connection: Connection, revocation: Revocation) -> int:
     return connection.execute(select(func.max(r.through)).where(*concerned)).scalar_one() or 0
 
 
-def _purging(table: Table, key: ColumnElement[Any], condition: ColumnElement[bool], most: int) -> Any:
+def _purging(table: Table, condition: ColumnElement[bool], most: int) -> Unit[int]:
+    """Found and deleted by key, row by row: SQLite would look at the whole table for a list of pairs."""
+    key = {f"key_{column.name}": column for column in table.primary_key.columns}
+    by_key = delete(table).where(*(column == bindparam(name) for name, column in key.items()))
+
     def unit(connection: Connection) -> int:
-        found = list(connection.execute(select(key).where(condition).limit(most)).scalars())
-        if not found:
-            return 0
-        gone = connection.execute(delete(table).where(key.in_(found), condition)).rowcount
-        if table is s.revocations:
-            touch_directory(connection)
-        return int(gone)
+        found = connection.execute(select(*key.values()).where(condition).limit(most)).all()
+        if found:
+            connection.execute(by_key, [dict(zip(key, row, strict=True)) for row in found])
+            if table is s.revocations:
+                touch_directory(connection)
+        return len(found)
 
     return unit
 
 
-def _is_empty_grant(before: int) -> ColumnElement[bool]:
-    no_tokens = ~exists().where(s.refresh_tokens.c.grant_id == s.grants.c.id)
-    return and_(s.grants.c.created_at < before, no_tokens)
+def _purge_refresh_tokens(connection: Connection, now: int, most: int) -> tuple[int, int]:
+    """Delete ended refresh tokens, and the grants that have none left: found by them, never by a scan of all grants."""
+    tokens = s.refresh_tokens.c
+    ended = select(tokens.hash, tokens.grant_id).where(tokens.expires < now).limit(most)
+    found = connection.execute(ended).all()
+    if not found:
+        return 0, 0
+    connection.execute(delete(s.refresh_tokens).where(tokens.hash.in_([row.hash for row in found])))
+    left = exists().where(tokens.grant_id == s.grants.c.id)
+    emptied = delete(s.grants).where(s.grants.c.id.in_({row.grant_id for row in found}), ~left)
+    return len(found), connection.execute(emptied).rowcount
 
 
 def _end_grants(connection: Connection, revocation: Revocation, now: int) -> None:

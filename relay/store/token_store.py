@@ -13,12 +13,13 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from relay.core.model import AuthorizationCode, Grant, RefreshToken
 from relay.core.tokens import StoredParameters
+from relay.ports import AuditEntry
 from relay.store import schema as s
 from relay.store.rows import add_audit, inserted_id, touch_directory
 
 if TYPE_CHECKING:
     from relay.core.tokens import AccessToken
-    from relay.ports import AuditEntry, NewGrant, Rotation
+    from relay.ports import NewGrant, Rotation
     from relay.store.database import Database
 
 _FIND_REFRESH = (
@@ -107,8 +108,8 @@ class SqlTokenStore:
         await self._database.write(lambda connection: _save_parameters(connection, token))
 
     async def open_grant(self, grant: NewGrant, now: int) -> None:
-        """Store a grant with its first refresh token."""
-        await self._database.write(lambda connection: _open_grant(connection, grant, now))
+        """Store a grant with its first refresh token, and record that it was opened."""
+        await self._database.write(lambda connection: _open_grant(connection, grant, now, by="portal"))
 
     async def redeem_code(self, code_hash: bytes, grant: NewGrant, now: int) -> bool:
         """Mark the code used and open its grant, both or neither; False if it was used already."""
@@ -117,7 +118,7 @@ class SqlTokenStore:
         def unit(connection: Connection) -> bool:
             if not connection.execute(unused.values(used_at=now)).rowcount:
                 return False
-            grant_id = _open_grant(connection, grant, now)
+            grant_id = _open_grant(connection, grant, now, by="code")
             connection.execute(update(s.codes).where(s.codes.c.hash == code_hash).values(grant_id=grant_id))
             return True
 
@@ -205,7 +206,8 @@ def _successor_values(rotation: Rotation) -> dict[str, Any]:
     )
 
 
-def _open_grant(connection: Connection, grant: NewGrant, now: int) -> int:
+def _open_grant(connection: Connection, grant: NewGrant, now: int, *, by: str) -> int:
+    """by: what the grant was given for, for the audit record: the portal's word or a code."""
     result = connection.execute(
         insert(s.grants),
         {
@@ -220,6 +222,9 @@ def _open_grant(connection: Connection, grant: NewGrant, now: int) -> int:
     first = _refresh_values(grant_id, 1, grant.refresh_hash, grant.refresh_expires, grant.access)
     connection.execute(_INSERT_REFRESH, first)
     _save_parameters(connection, grant.access)
+    portal_id = connection.execute(select(s.apps.c.portal_id).where(s.apps.c.number == grant.app_number)).scalar_one()
+    details = {"grant_id": grant_id, "user_id": grant.user_id, "by": by}
+    add_audit(connection, AuditEntry("grant.opened", now, portal_id, grant.app_number, details))
     return grant_id
 
 

@@ -15,12 +15,13 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from relay import __version__
-from relay.core.errors import Unavailable
+from relay.core.errors import RelayError
 from relay.web.answers import error_answer, json_answer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from relay.app.failures import Failures
     from relay.web.health import Health
     from relay.web.metrics import Metrics
 
@@ -28,12 +29,12 @@ _CHALLENGE = {"WWW-Authenticate": 'Basic realm="relay", charset="UTF-8"'}
 
 
 @web.middleware
-async def _unavailable_as_503(
+async def _errors_answered(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     try:
         return await handler(request)
-    except Unavailable as error:
+    except RelayError as error:
         return error_answer(error)
 
 
@@ -47,17 +48,19 @@ class Admin:
         counts: Callable[[], Awaitable[dict[str, int]]],
         status: Callable[[], Awaitable[dict[str, Any]]],
         password_hash: Callable[[], Awaitable[str | None]],
+        failures: Failures,
     ) -> None:
         self._health = health
         self._metrics = metrics
         self._counts = counts
         self._status = status
         self._password_hash = password_hash
+        self._failures = failures
         self._hasher = PasswordHasher()
 
     def application(self) -> web.Application:
         """The aiohttp application."""
-        app = web.Application(middlewares=[_unavailable_as_503])
+        app = web.Application(middlewares=[_errors_answered])
         app.router.add_get("/healthz", self._health.live)
         app.router.add_get("/readyz", self._health.ready)
         app.router.add_get("/metrics", self._show_metrics)
@@ -74,6 +77,18 @@ class Admin:
         return json_answer({"version": __version__, **await self._status()})
 
     async def _is_admin(self, request: web.Request) -> bool:
+        """Whether the administrator asks; written down either way. Raises TooManyFailures."""
+        if "Authorization" not in request.headers:
+            return False
+        address = request.remote or ""
+        self._failures.check(("admin", address))  # a password is slow to check, on purpose
+        if await self._password_fits(request):
+            self._failures.noted("admin.login", "admin", address)
+            return True
+        self._failures.failed(("admin", address), "admin.refused", "", address)
+        return False
+
+    async def _password_fits(self, request: web.Request) -> bool:
         scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
         stored = await self._password_hash()
         if scheme.lower() != "basic" or stored is None:

@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from relay.app.failures import shown_client_id
 from relay.core.errors import InvalidClient, InvalidRequest, InvalidToken, RelayError
 from relay.core.oauth import read_parameters, read_token_request
 from relay.core.phpform import Form
+from relay.core.vault import hash_token
 from relay.web.answers import json_answer, text_answer
 from relay.web.peer import client_address
 from relay.web.requests import body_pairs, query_pairs, read_body
@@ -58,16 +60,19 @@ class OAuthRoutes:
         asked = read_token_request(query, body, request.headers.get("Authorization"), by_get=by_get)
         address = client_address(request, self._limits.proxies)
         client = ("client", asked.client_id)
-        self._failures.check(client)
+        # One user's dead token in a loop must not hold up the client's other users: it is counted by itself.
+        presented = ("grant", asked.client_id, hash_token(asked.code or asked.refresh_token))
+        self._failures.check(client, presented)
         try:
             answer = await self._tokens.token(asked, address)
         except RelayError as error:
             if error.code == InvalidClient.code:
                 self._refused(asked.client_id, address)
             elif error.code == "invalid_grant":
-                self._failures.failed(client, "grant.refused", asked.client_id, address)
+                self._failures.served(client)
+                self._failures.failed(presented, "grant.refused", shown_client_id(asked.client_id), address)
             raise
-        self._failures.succeeded(client)
+        self._failures.served(client)
         return json_answer(answer)
 
     async def introspect(self, request: web.Request) -> web.StreamResponse:
@@ -100,6 +105,8 @@ class OAuthRoutes:
         challenge, method = (
             given.get(name) if name in given else None for name in ("code_challenge", "code_challenge_method")
         )
+        if challenge is not None:  # it is kept for a while, whoever sent it
+            self._failures.weighed(("challenge", client_address(request, self._limits.proxies)))
         try:
             portal = await self._tokens.begin_authorization(
                 given.get("client_id"), given.get("state"), challenge, method
@@ -153,7 +160,7 @@ class OAuthRoutes:
     def _refused(self, client_id: str, address: str) -> None:
         """A client that failed to authenticate: from an address that does so too often, a cheaper answer."""
         self._failures.check(("address", address))
-        self._failures.failed(("address", address), "client.refused", client_id, address)
+        self._failures.failed(("address", address), "client.refused", shown_client_id(client_id), address)
 
     async def _token_parameters(self, request: web.Request) -> tuple[dict[str, str], str]:
         if request.method != "POST":

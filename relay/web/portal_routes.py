@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relay.app.failures import TooManyFailures
+from relay.app.failures import TooManyFailures, shown_client_id
 from relay.core.errors import InvalidClient, InvalidRequest, RegistrationRefused, Unavailable
 from relay.core.phpform import Form, parse_form
 from relay.web.answers import json_answer
@@ -51,11 +51,7 @@ class PortalRoutes:
         try:
             return json_answer(await self._calls.answer(method, form))
         except InvalidClient:
-            # Valid credentials are never held up; failing ones are, and not by a JSON error.
-            try:
-                self._failed(request, "portal.refused", form.get("client_id"))
-            except TooManyFailures as error:
-                raise Unavailable("too many failed calls") from error
+            self._failed(request, "portal.refused", shown_client_id(form.get("client_id")))
             raise
 
     async def register(self, request: web.Request) -> web.StreamResponse:
@@ -63,10 +59,12 @@ class PortalRoutes:
         form = await self._form(request)
         address = client_address(request, self._limits.proxies)
         try:
-            return json_answer(await self._portals.register(form, address))
+            given = await self._portals.register(form, address)
         except RegistrationRefused:
             self._failed(request, "portal.registration_refused", form.get("redirect_uri"))
             raise
+        self._failures.noted("portal.credentials_given", given["client_id"], address)
+        return json_answer(given)
 
     async def adopt(self, request: web.Request) -> web.StreamResponse:
         """`relay.adopt`: a portal that has a connection code hands over what it has."""
@@ -81,8 +79,12 @@ class PortalRoutes:
             raise
 
     def _failed(self, request: web.Request, kind: str, subject: str) -> None:
+        """Valid credentials are never held up; failing ones are, and not by a JSON error. Raises Unavailable."""
         address = client_address(request, self._limits.proxies)
-        self._failures.check(("address", address))
+        try:
+            self._failures.check(("address", address))
+        except TooManyFailures as error:
+            raise Unavailable("too many failed calls") from error
         self._failures.failed(("address", address), kind, subject, address)
 
     async def _form(self, request: web.Request) -> Form:
