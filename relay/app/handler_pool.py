@@ -67,7 +67,7 @@ class HandlerPool:
     def wanted(self, now_ms: int) -> dict[int, int]:
         """How many to claim for whom. Those handlers count as not due until `claimed` says more."""
         room = self._concurrency * PREFETCH - self.busy - self.ready
-        waiting = [state for state in self._states.values() if self._may_claim(state, now_ms)]
+        waiting = self._in_reach([state for state in self._states.values() if self._may_claim(state, now_ms)])
         if room <= 0 or not waiting:
             return {}
         share = max(room // len(waiting), 1)
@@ -162,8 +162,9 @@ class HandlerPool:
     def next_ms(self, now_ms: int) -> int | None:
         """When something may next be claimed or called, as far as is known; None: not before something happens."""
         times = []
+        suspects_have_room = self._suspect_room() > 0
         for state in self._states.values():
-            if state.free() <= 0:
+            if state.free() <= 0 or (state.is_suspect() and not suspects_have_room):
                 continue
             at_ms = self._callable_from_ms(state)
             if state.ready and self.busy < self._concurrency:
@@ -175,6 +176,18 @@ class HandlerPool:
     def circuits(self) -> dict[int, tuple[Circuit, int]]:
         """Each known handler's circuit and how many calls it has under way."""
         return {handler_id: (state.breaker.circuit, state.busy) for handler_id, state in self._states.items()}
+
+    def _suspect_room(self) -> int:
+        """How many more may be in hand for handlers that fail: together they get half of the calls at most."""
+        in_hand = sum(state.busy + len(state.ready) for state in self._states.values() if state.is_suspect())
+        return self._concurrency // 2 - in_hand
+
+    def _in_reach(self, waiting: list[HandlerState]) -> list[HandlerState]:
+        """Without the failing handlers whose turn is not in sight: what is claimed for them would only take room."""
+        room = self._suspect_room()
+        suspects = [state for state in waiting if state.is_suspect()][: max(room, 0)]
+        allowed = {state.handler.id for state in suspects}
+        return [state for state in waiting if not state.is_suspect() or state.handler.id in allowed]
 
     def _may_claim(self, state: HandlerState, now_ms: int) -> bool:
         return (

@@ -51,17 +51,22 @@ class LoadPortal:
 
     async def send(self, events: Iterable[tuple[int, str]]) -> bool:
         """One call with these (number, handler URL) items. Whether the relay has taken them."""
-        fields: list[tuple[str, str]] = []
-        for index, (number, url) in enumerate(events):
-            fields += self._item(index, number, url)
         try:
-            answer = await self.call("/rest/rest.event.call", fields)
-        except (OSError, EOFError, ValueError):
+            answer = await self.call("/rest/rest.event.call", self.fields(events))
+        except (OSError, EOFError, ValueError, IndexError):
             return False
         return bool(answer.get("result"))
 
     async def call(self, path: str, fields: Iterable[tuple[str, str]]) -> dict[str, Any]:
-        """POST as the portal does. :raises OSError, EOFError, ValueError: no JSON object came back."""
+        """POST as the portal does. :raises OSError, EOFError, IndexError, ValueError: no JSON came back."""
+        _, body = await self.answer(path, fields)
+        document = json.loads(body)
+        if not isinstance(document, dict):
+            raise ValueError("no JSON object")
+        return document
+
+    async def answer(self, path: str, fields: Iterable[tuple[str, str]]) -> tuple[int, bytes]:
+        """The status and the body of the answer. :raises OSError, EOFError, IndexError: there was none."""
         pairs = [*fields, *self.keys.items(), ("client_redirect_uri", PORTAL_URL)]
         body = "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs).encode()
         head = (
@@ -76,10 +81,12 @@ class LoadPortal:
                 answer = await reader.read()
             finally:
                 writer.close()
-        document = json.loads(answer.partition(b"\r\n\r\n")[2])
-        if not isinstance(document, dict):
-            raise ValueError("no JSON object")
-        return document
+        status, _, _ = answer.partition(b"\r\n")
+        return int(status.split(b" ")[1]), answer.partition(b"\r\n\r\n")[2]
+
+    def fields(self, events: Iterable[tuple[int, str]]) -> list[tuple[str, str]]:
+        """The fields of one `rest.event.call` with these (number, handler URL) items."""
+        return [field for index, event in enumerate(events) for field in self._item(index, *event)]
 
     def _item(self, index: int, number: int, url: str) -> list[tuple[str, str]]:
         item = f"QUERY[{index}]"

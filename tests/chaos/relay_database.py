@@ -1,6 +1,6 @@
 """Promises: what the relay's SQLite file says at a moment when no relay runs, read from a copy of it.
 
-Leans on: the file's name and the tables `deliveries` and `attempts`; both files of a database in WAL mode.
+Leans on: the file's name and the table `deliveries`; both files of a database in WAL mode.
 Must never: open the relay's own file: after a crash the first to open it repairs it, and that must be the relay.
 """
 
@@ -11,22 +11,23 @@ import sqlite3
 import tempfile
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 DATABASE = "relay.db"
 
 
 def states(home: Path) -> dict[str, int]:
     """How many deliveries are in each state: `leased` were in flight when the relay died."""
-    return {str(state): count for state, count in _ask(home, "SELECT state, count(*) FROM deliveries GROUP BY state")}
+    return dict(_ask(home, "SELECT state, count(*) FROM deliveries GROUP BY state"))
 
 
 def faults(home: Path) -> list[str]:
     """What SQLite finds wrong with the file; nothing in a sound one."""
-    found = [str(line) for (line,) in _ask(home, "PRAGMA integrity_check")]
+    found = [str(row[0]) for row in _ask(home, "PRAGMA integrity_check")]
     return [] if found == ["ok"] else found
 
 
-def _ask(home: Path, query: str) -> list[tuple[str, int]]:
+def _ask(home: Path, query: str) -> list[Any]:
     with tempfile.TemporaryDirectory() as folder:
         for suffix in ("", "-wal"):
             source = home / f"{DATABASE}{suffix}"

@@ -101,8 +101,6 @@ def _installing(target: Path, wanted: Path) -> Iterator[bool]:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(
-        command, cwd=CLIENTS, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False
-    )
+    done = subprocess.run(command, cwd=CLIENTS, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
     if done.returncode != 0:
         raise AppFailedError(f"{' '.join(command[:4])}: {done.stderr[-2000:]}")

@@ -163,18 +163,6 @@ class RelayProcess:
         """What every run so far has written."""
         return self._log_path.read_text(errors="replace")
 
-    async def metric(self, name: str, **labels: str) -> float:
-        """A number of the admin listener's /metrics: the sum over all series with these labels."""
-        async with aiohttp.ClientSession() as client, client.get(f"{self.admin_url}/metrics") as answer:
-            text = await answer.text()
-        wanted = [f'{label}="{value}"' for label, value in labels.items()]
-        total = 0.0
-        for line in text.splitlines():
-            series, _, value = line.rpartition(" ")
-            if series.partition("{")[0] == name and all(part in series for part in wanted):
-                total += float(value)
-        return total
-
     @property
     def _log_path(self) -> Path:
         return self.home.with_name(self.home.name + ".log")
@@ -187,13 +175,13 @@ class RelayProcess:
         assert self._process is not None
         async with asyncio.timeout(READY_TIMEOUT_S), aiohttp.ClientSession() as client:
             for url in (f"{self.url}/readyz", f"{self.admin_url}/readyz"):
-                while not await _is_ready(client, url):
+                while not await _is_200(client, url):
                     if self._process.returncode is not None:
                         raise RuntimeError(f"relay serve ended by itself; its log: {self.log()[-2000:]}")
                     await asyncio.sleep(POLL_S)
 
 
-async def _is_ready(client: aiohttp.ClientSession, url: str) -> bool:
+async def _is_200(client: aiohttp.ClientSession, url: str) -> bool:
     try:
         async with client.get(url) as answer:
             return answer.status == 200

@@ -140,7 +140,7 @@ async def test_the_list_of_apps_is_empty_and_usage_is_taken_note_of(site: StockS
 async def test_a_batch_gives_each_command_its_answer(site: StockSite) -> None:
     app = await site.add_app("/batch")
     token = (await site.authorize(app))["access_token"]
-    commands = {
+    commands: dict[str, str | tuple[str, dict[str, str]]] = {
         "m": "methods",
         "l": "application.list",
         "c": ("rest.check", {"TOKEN": token}),
