@@ -1,0 +1,3 @@
+DROP TABLE IF EXISTS b_bitrelay_outbox;
+
+DROP TABLE IF EXISTS b_bitrelay_state;
