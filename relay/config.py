@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -22,37 +22,43 @@ from pydantic_settings import (
 from relay.app.portals import normalize_origin
 from relay.app.settings import DeliverySettings, IntakeSettings, IssuerSettings, RetentionSettings, RoomSettings
 from relay.core.breaker import BreakerPolicy
-from relay.core.errors import InvalidRequest, RelayError
+from relay.core.errors import ConfigError, InvalidRequest
 from relay.core.lanes import Order
 from relay.core.phpform import FormLimits
 from relay.core.retry import RetryPolicy
 from relay.core.rules import DEFAULT, DeliveryRules, RuleBook, Transport
 from relay.core.throttle import BucketPolicy
 from relay.core.tokens import Lifetimes
+from relay.names import (
+    CONFIG_FILE,
+    DATABASE_FILE,
+    DEFAULT_HOME,
+    HOME_VARIABLE,
+    LANGUAGE_VARIABLE,
+    MASTER_KEY_FILE,
+    MASTER_KEY_VARIABLE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from relay.core.urlpolicy import Network
 
-CONFIG_FILE = "relay.toml"
-DATABASE_FILE = "relay.db"
-MASTER_KEY_FILE = "master.key"
-DEFAULT_HOME = "relay-home"
-HOME_VARIABLE = "RELAY_HOME"
-MASTER_KEY_VARIABLE = "RELAY_MASTER_KEY"
-LANGUAGE_VARIABLE = "RELAY_LANG"
+# Names that are this module's to give too.
+__all__ = [
+    "CONFIG_FILE",
+    "DATABASE_FILE",
+    "DEFAULT_HOME",
+    "HOME_VARIABLE",
+    "MASTER_KEY_FILE",
+    "MASTER_KEY_VARIABLE",
+    "ConfigError",
+]
+
 _NOT_SETTINGS = {HOME_VARIABLE, MASTER_KEY_VARIABLE, LANGUAGE_VARIABLE, "RELAY_DEBUG", "RELAY_VENV"}
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
-
-
-class ConfigError(RelayError):
-    """The configuration cannot be used; the text lists every fault."""
-
-    code = "bad_configuration"
-    status = 400
 
 
 class _Section(BaseModel):
@@ -129,6 +135,17 @@ class RulesSection(_Section):
     proxy: str = ""
     amqp: dict[str, str] = {}
 
+    @field_validator("amqp")
+    @classmethod
+    def _check_amqp(cls, value: dict[str, str]) -> dict[str, str]:
+        for handler, target in value.items():
+            exchange, _, key = target.removeprefix("amqp:").partition("/")
+            if not handler.startswith(("http://", "https://")):
+                raise ValueError(f"{handler} is no handler: it must be the http or https URL that the portal knows")
+            if not target.startswith("amqp:") or not key or max(len(exchange.encode()), len(key.encode())) > 255:
+                raise ValueError(f"{target} must be amqp:EXCHANGE/ROUTING-KEY, or amqp:/QUEUE for one queue")
+        return value
+
     def rules(self) -> DeliveryRules:
         """The rules as the core knows them."""
         return DeliveryRules(
@@ -191,6 +208,7 @@ class Config(BaseSettings):
     tokens: TokensSection = TokensSection()
     limits: LimitsSection = LimitsSection()
     trusted_proxies: tuple[str, ...] = ()
+    ca_file: str = ""
     store: str = ""
     queue: str = ""
     delivery: DeliverySection = DeliverySection()
@@ -235,6 +253,13 @@ class Config(BaseSettings):
         if value and not value.startswith(("amqp://", "amqps://")):
             raise ValueError("must be empty (no broker) or amqp://user:password@host/vhost")
         return value
+
+    @model_validator(mode="after")
+    def _check_broker(self) -> Config:
+        wanting = [client_id for client_id, section in self.apps.items() if section.amqp]
+        if wanting and not self.queue:
+            raise ValueError(f"apps.{wanting[0]}.amqp: events can go to a broker only if `queue` names one")
+        return self
 
     @property
     def origin(self) -> str:
@@ -356,4 +381,5 @@ def _describe(fault: Any) -> str:
     name = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         return f"{name}: there is no such setting"
-    return f"{name}: {fault['msg'].removeprefix('Value error, ')}"
+    said = fault["msg"].removeprefix("Value error, ")
+    return f"{name}: {said}" if name else str(said)

@@ -152,7 +152,10 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries a person means. Times are unix milliseconds; empty means any. handler: part of its URL."""
+    """Which deliveries a person means. Times are unix milliseconds; empty means any. handler: part of its URL.
+
+    entity: e.g. `crm.contact:123`.
+    """
 
     states: tuple[DeliveryState, ...] = ()
     event_id: str = ""
@@ -161,17 +164,41 @@ class DeliveryFilter:
     portal_id: int | None = None
     since_ms: int | None = None
     until_ms: int | None = None
+    entity: str = ""
 
 
 RETRIED_STATES = (DeliveryState.DUE, DeliveryState.HELD)
+REPLAYED_STATES = (DeliveryState.DONE, DeliveryState.HELD, DeliveryState.DROPPED)
+DROPPED_STATES = (DeliveryState.ACCEPTED, DeliveryState.DUE, DeliveryState.HELD)
 
 
 def retried(wanted: DeliveryFilter) -> DeliveryFilter:
     """What `retry` takes of a filter: deliveries that are due or held. Raises InvalidRequest for other states."""
-    states = tuple(state for state in wanted.states or RETRIED_STATES if state in RETRIED_STATES)
-    if not states:
+    narrowed = _narrowed(wanted, RETRIED_STATES)
+    if narrowed is None:
         raise InvalidRequest("Only events that are due or held can be tried again; replay those that are over.")
-    return replace(wanted, states=states)
+    return narrowed
+
+
+def replayed(wanted: DeliveryFilter) -> DeliveryFilter:
+    """What a replay takes of a filter: deliveries that are over or held. Raises InvalidRequest for other states."""
+    narrowed = _narrowed(wanted, REPLAYED_STATES)
+    if narrowed is None:
+        raise InvalidRequest("Only events that are done, held or dropped can be replayed; the others are under way.")
+    return narrowed
+
+
+def dropped(wanted: DeliveryFilter) -> DeliveryFilter:
+    """What `drop` takes of a filter: deliveries that wait or are held. Raises InvalidRequest for other states."""
+    narrowed = _narrowed(wanted, DROPPED_STATES)
+    if narrowed is None:
+        raise InvalidRequest("Only events that are accepted, due or held can be dropped.")
+    return narrowed
+
+
+def _narrowed(wanted: DeliveryFilter, states: tuple[DeliveryState, ...]) -> DeliveryFilter | None:
+    kept = tuple(state for state in wanted.states or states if state in states)
+    return replace(wanted, states=kept) if kept else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +221,16 @@ class DeliveryRow:
     last_status: int | None
     last_error: str | None
     collapsed_into: str | None
+    replay: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many deliveries of one handler are in one state."""
+
+    state: DeliveryState
+    handler_url: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,6 +462,14 @@ class DeliveryDesk(Protocol):
         """How many there are."""
         ...
 
+    async def tally(self, wanted: DeliveryFilter) -> list[Tally]:
+        """How many there are, by state and handler."""
+        ...
+
+    async def done_since(self, since_ms: int) -> dict[int, int]:
+        """How many deliveries of each handler were done since then; for a short time past."""
+        ...
+
     async def counts(self) -> dict[str, int]:
         """How many deliveries are in each state, at the same cost for any backlog."""
         ...
@@ -451,6 +496,10 @@ class DeliveryDesk(Protocol):
 
     async def erase(self, entity: str, now_ms: int, entry: AuditEntry) -> int:
         """Overwrite the payloads of an entity everywhere; those still waiting are dropped; how many."""
+        ...
+
+    async def unerased(self, entity: str) -> int:
+        """How many payloads of an entity are still there."""
         ...
 
     async def prune(self, *, payloads_before_ms: int, deliveries_before_ms: int, most: int) -> dict[str, int]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MAX_TITLE = 500
 MAX_URL = 1000
 MAX_SCOPE = 2000
+MAX_AUDIENCE = 2000
 MAX_CLIENT_ID = 128
 MAX_SECRET = 100
 _TRIAL_OR_PAID = frozenset("TP")
@@ -154,6 +155,8 @@ class Applications:
         """Set an application's switches; None leaves one as it is. Raises InvalidRequest."""
         if token_format not in {None, SEALED_FORMAT, JWT_FORMAT}:
             raise InvalidRequest(f"The token format must be {SEALED_FORMAT} or {JWT_FORMAT}.")
+        if audience is not None and len(audience) > MAX_AUDIENCE:
+            raise InvalidRequest(f"The audience is longer than {MAX_AUDIENCE} characters.")
         given = {"token_format": token_format, "audience": audience, "post_only": post_only, "active": active}
         changes = {name: value for name, value in given.items() if value is not None}
         if changes:

@@ -33,6 +33,15 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    """What is in hand: which try, until when by the store's clock, and until when by one that never jumps."""
+
+    attempt: int
+    until_ms: int
+    until: float
+
+
 @dataclass(slots=True)
 class _Ended:
     """A try that ended and is to be stored."""
@@ -64,7 +73,7 @@ class Dispatcher:
         self._owner = owner
         self._on_outcome = on_outcome
         self._pool = HandlerPool(rules, settings.concurrency)
-        self._leases: dict[int, int] = {}
+        self._leases: dict[int, _Lease] = {}
         self._tries: dict[int, asyncio.Task[None]] = {}
         self._ended: list[_Ended] = []
         self._to_store = asyncio.Event()
@@ -95,26 +104,27 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Deliver until `drain` is called. A passing failure of the store only delays."""
-        helpers = [asyncio.create_task(self._keep_leases()), asyncio.create_task(self._store_as_they_end())]
-        next_sweep_ms = 0
+        helping = (self._keep_leases(), self._give_up_late(), self._store_as_they_end())
+        helpers = [asyncio.create_task(work) for work in helping]
+        next_sweep_ms, sweep_ms = 0, self._ms(self._settings.sweep_s)
         try:
             while not self._stopped.is_set():
                 self._wake.clear()
                 try:
-                    if self._clock.now_ms() >= next_sweep_ms:
+                    if not 0 < next_sweep_ms - self._clock.now_ms() <= sweep_ms:  # the clock may have been set back
                         await self._sweep()
-                        next_sweep_ms = self._clock.now_ms() + self._ms(self._settings.sweep_s)
+                        next_sweep_ms = self._clock.now_ms() + sweep_ms
                     await self._claim()
                 except Unavailable as error:
                     _log.warning("dispatch.store_unavailable", reason=error.description)
                     next_sweep_ms = 0
-                    await self._wait(self._stopped, self._ms(self._settings.sweep_s))
+                    await self._wait(self._stopped, sweep_ms)
                     continue
                 self._start_ready()
                 now_ms = self._clock.now_ms()
                 next_ms = self._pool.next_ms(now_ms)
                 wake_ms = next_sweep_ms if next_ms is None else min(next_ms, next_sweep_ms)
-                await self._wait(self._wake, max(wake_ms - now_ms, 1))
+                await self._wait(self._wake, min(max(wake_ms - now_ms, 1), sweep_ms))
         finally:
             await self._end(helpers)
 
@@ -136,6 +146,8 @@ class Dispatcher:
     async def _sweep(self) -> None:
         """Find what nobody rang for: expired leases, held ones to probe, work that another process made due."""
         now_ms = self._clock.now_ms()
+        if any(lease.until_ms <= now_ms for lease in self._leases.values()):
+            await self._prolong()  # after a jump of the clock what is in hand here is not over for that
         await self._store.release_leases(now_ms=now_ms)
         await self._store.probe_held(now_ms)
         for handler, due_ms in await self._store.next_due():
@@ -147,14 +159,15 @@ class Dispatcher:
         wanted = self._pool.wanted(now_ms)
         if not wanted:
             return
-        lease_until_ms = now_ms + self._ms(self._settings.lease_s)
+        until_ms, until = self._lease_end(now_ms)
         try:
-            found = await self._store.claim(wanted, now_ms=now_ms, lease_until_ms=lease_until_ms, owner=self._owner)
+            found = await self._store.claim(wanted, now_ms=now_ms, lease_until_ms=until_ms, owner=self._owner)
         except BaseException:
             self._pool.not_claimed(wanted, now_ms)
             raise
+        self._give_up({leased.delivery.id for leased in found})  # an older try of these has lost its lease
         for leased in found:
-            self._leases[leased.delivery.id] = lease_until_ms
+            self._leases[leased.delivery.id] = _Lease(leased.delivery.attempt, until_ms, until)
         self._pool.claimed(wanted, found, self._clock.now_ms())
 
     def _start_ready(self) -> None:
@@ -167,10 +180,13 @@ class Dispatcher:
         delivery_id = leased.delivery.id
         task = asyncio.create_task(self._try(state, leased))
         self._tries[delivery_id] = task
-        task.add_done_callback(lambda _: self._try_is_over(state, delivery_id))
+        task.add_done_callback(lambda task: self._try_is_over(state, delivery_id, task))
 
-    def _try_is_over(self, state: HandlerState, delivery_id: int) -> None:
-        self._tries.pop(delivery_id, None)
+    def _try_is_over(self, state: HandlerState, delivery_id: int, task: asyncio.Task[None]) -> None:
+        if self._tries.get(delivery_id) is task:
+            del self._tries[delivery_id]
+        if task.cancelled():  # perhaps before its first step
+            self._pool.no_call(state, self._clock.now_ms())
         self._pool.ended(state)
         if self._stopped.is_set():
             return
@@ -186,15 +202,13 @@ class Dispatcher:
         """One try; an error of our own counts like a failed one, and the delivery is tried again later."""
         delivery = leased.delivery
         started_ms = self._clock.now_ms()
-        if self._leases.get(delivery.id, 0) <= started_ms + self._margin_ms():
+        lease = self._leases.get(delivery.id)
+        if lease is None or lease.attempt != delivery.attempt or self._is_late(lease):
             self._pool.no_call(state, started_ms)
-            self._leases.pop(delivery.id, None)
+            self._let_go(delivery.id, delivery.attempt)
             return
         try:
             outcome = await self._attempts.make(leased, state.rules)
-        except asyncio.CancelledError:
-            self._pool.no_call(state, self._clock.now_ms())
-            raise
         except Exception as error:
             if not isinstance(error, Unavailable):
                 _log.error("dispatch.internal_error", event_id=delivery.event_id, exc_info=error)
@@ -261,7 +275,7 @@ class Dispatcher:
             self._ended = batch + self._ended
             raise
         for ended in batch:
-            self._leases.pop(ended.finished.delivery_id, None)
+            self._let_go(ended.finished.delivery_id, ended.finished.attempt)
             await self._go_on(ended)
         self._wake.set()
 
@@ -278,25 +292,53 @@ class Dispatcher:
                 self._pool.due(ended.handler, now_ms)
 
     async def _keep_leases(self) -> None:
-        """Prolong what is in hand; what cannot be prolonged in time is given up before its lease is over."""
+        """Prolong what is in hand, over and over."""
         while True:
             await asyncio.sleep(self._settings.lease_s / 3)
-            ids = list(self._leases)
-            if not ids:
-                continue
-            until_ms = self._clock.now_ms() + self._ms(self._settings.lease_s)
-            try:
-                ours = await self._store.extend_leases(ids, owner=self._owner, lease_until_ms=until_ms)
-            except Unavailable as error:
-                _log.warning("dispatch.leases_not_kept", reason=error.description)
-                limit_ms = self._clock.now_ms() + self._ms(self._settings.lease_s / 3) + self._margin_ms()
-                self._give_up({id_ for id_ in ids if self._leases.get(id_, 0) <= limit_ms})
-                continue
-            for delivery_id in ids:
-                if delivery_id in ours and delivery_id in self._leases:
-                    self._leases[delivery_id] = until_ms
-            stored = {ended.finished.delivery_id for ended in self._ended}
-            self._give_up({id_ for id_ in ids if id_ in self._leases and id_ not in ours and id_ not in stored})
+            await self._prolong()
+
+    async def _prolong(self) -> None:
+        """Prolong what is in hand, and let go of what is in another's."""
+        held = dict(self._leases)
+        if not held:
+            return
+        until_ms, until = self._lease_end(self._clock.now_ms())
+        try:
+            async with asyncio.timeout(self._settings.lease_s / 3):
+                ours = await self._store.extend_leases(held, owner=self._owner, lease_until_ms=until_ms)
+        except (Unavailable, TimeoutError) as error:
+            _log.warning("dispatch.leases_not_kept", reason=getattr(error, "description", "no answer"))
+            return
+        # Meanwhile a try may have ended, or its delivery been claimed anew.
+        held = {id_: lease for id_, lease in held.items() if self._leases.get(id_) is lease}
+        stored = {ended.finished.delivery_id for ended in self._ended}
+        for delivery_id, lease in held.items():
+            if delivery_id in ours:
+                self._leases[delivery_id] = _Lease(lease.attempt, until_ms, until)
+        self._give_up({id_ for id_ in held if id_ not in ours and id_ not in stored})
+
+    async def _give_up_late(self) -> None:
+        """Let go of what could not be prolonged in time, before its lease is over, even while the store hangs."""
+        lease_s = self._settings.lease_s
+        while True:
+            self._give_up({id_ for id_, lease in self._leases.items() if self._is_late(lease)})
+            now = asyncio.get_running_loop().time()
+            first = min((lease.until for lease in self._leases.values()), default=now + lease_s)
+            await asyncio.sleep(max(first - now - lease_s / 10, lease_s / 20))
+
+    def _lease_end(self, now_ms: int) -> tuple[int, float]:
+        """When a lease that is asked for now will be over, by the store's clock and by the loop's."""
+        return now_ms + self._ms(self._settings.lease_s), asyncio.get_running_loop().time() + self._settings.lease_s
+
+    def _is_late(self, lease: _Lease) -> bool:
+        """A lease counts as over a little before its end."""
+        return lease.until <= asyncio.get_running_loop().time() + self._settings.lease_s / 10
+
+    def _let_go(self, delivery_id: int, attempt: int) -> None:
+        """That try is over; a newer one of the same delivery stays in hand."""
+        lease = self._leases.get(delivery_id)
+        if lease is not None and lease.attempt == attempt:
+            del self._leases[delivery_id]
 
     def _give_up(self, delivery_ids: set[int]) -> None:
         """Let go of deliveries whose lease is lost, or soon will be."""
@@ -312,10 +354,6 @@ class Dispatcher:
                 await event.wait()
         except TimeoutError:
             pass
-
-    def _margin_ms(self) -> int:
-        """How long before its end a lease counts as over."""
-        return self._ms(self._settings.lease_s / 10)
 
     @staticmethod
     def _ms(seconds: float) -> int:

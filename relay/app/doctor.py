@@ -101,7 +101,7 @@ def _database(seen: Observed) -> Finding:
             "database",
             Result.FAILED,
             "The database has version {found}, this program needs {newest}.",
-            "Run `{relay} init` with the newest program.",
+            "Run `{relay} migrate` with the newest program.",
             found=state.found or "–",
             newest=state.newest or "–",
             relay=seen.relay,
@@ -315,7 +315,7 @@ def _events(seen: Observed) -> Iterator[Finding]:
             "held_events",
             Result.FAILED,
             "Held events: {count}, because of: {reason}",
-            _REMEDIES.get(reason, _OTHER_REMEDY),
+            remedy_of(reason),
             host,
             count=f"{more}{count}",
             reason=str(status) if status is not None else reason or "–",
@@ -323,6 +323,11 @@ def _events(seen: Observed) -> Iterator[Finding]:
             url=urls.get(portal_id, "URL"),
             relay=seen.relay,
         )
+
+
+def remedy_of(reason: str) -> str:
+    """What to do about events held for this reason; wants `relay`, `host` and `url` filled in."""
+    return _REMEDIES.get(reason, _OTHER_REMEDY)
 
 
 # What to do about held events, by the word that the sender gave for the last try.

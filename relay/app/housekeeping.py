@@ -60,6 +60,18 @@ class Housekeeping:
         finally:
             await self._write_down()
 
+    async def run_for_failures(self) -> None:
+        """Only write down what was counted here: the rest is done by the nodes that deliver."""
+        try:
+            while True:
+                await asyncio.sleep(self._settings.housekeeping_s)
+                try:
+                    await self._write_down()
+                except Unavailable as error:
+                    _log.warning("housekeeping.store_unavailable", reason=error.description)
+        finally:
+            await self._write_down()
+
     async def _write_down(self) -> None:
         if entries := self._failures.take():
             await self._store.add_audit(entries)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from relay.cli import app_changes
 from relay.cli.opening import with_relay
 from relay.cli.options import AsJson, Home
 from relay.cli.tables import show_table
@@ -17,8 +18,8 @@ from relay.cli.terminal import Terminal, terminal_of
 from relay.cli.times import iso
 
 if TYPE_CHECKING:
-    from relay.build import Relay
     from relay.core.model import App, Portal
+    from relay.opened import Relay
 
 EXAMPLES = """
 relay app add --portal 1 --title Orders --redirect-uri https://orders.example.com/oauth --scope crm,user
@@ -124,7 +125,7 @@ def list_apps(
         _show(terminal, found)
 
 
-COMMANDS = (("add", add, _ADD), ("list", list_apps, _LIST))
+GROUP = (("add", add, _ADD), ("list", list_apps, _LIST), *app_changes.COMMANDS)
 
 
 def _document(app: App, portal: Portal) -> dict[str, Any]:
@@ -139,6 +140,10 @@ def _document(app: App, portal: Portal) -> dict[str, Any]:
         "version": app.version,
         "installed": app.installed,
         "active": app.active,
+        "token_format": app.token_format,
+        "audience": app.audience,
+        "post_only": app.post_only,
+        "signed_events": app.signing_keys_sealed is not None,
         "created_at": iso(app.created_at, local=False),
     }
 

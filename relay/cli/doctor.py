@@ -21,7 +21,7 @@ from relay.core.errors import RelayError
 from relay.core.vault import CannotOpen
 
 if TYPE_CHECKING:
-    from relay.build import Relay
+    from relay.opened import Relay
 
 EXAMPLES = """
 relay doctor
@@ -57,8 +57,8 @@ def _examine(terminal: Terminal) -> list[Finding]:
 
 
 async def _look(terminal: Terminal, config: Config) -> Observed:
-    from relay.build import configure_logging, open_relay  # noqa: PLC0415 - slow to import
     from relay.cli.probes import database_state, look  # noqa: PLC0415 - slow to import
+    from relay.opened import configure_logging, open_relay  # noqa: PLC0415 - slow to import
 
     configure_logging("error", "text")
     state = database_state(config)

@@ -7,11 +7,14 @@ translated here, where they are shown. Never wider than the terminal, examples a
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperCommand, TyperGroup
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from relay.i18n import Translator
 
 
@@ -24,11 +27,36 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A group of commands, with the same kind of help page."""
+    """A group of commands, with the same kind of help page. summaries: of its commands, where they are known."""
+
+    summaries: Mapping[str, str] | None = None
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help page."""
         write_help(self, ctx, formatter)
+
+
+class LazyCommands(Mapping[str, Any]):
+    """The commands of a group, each built when it is first asked for."""
+
+    def __init__(self, names: Iterable[str], load: Callable[[str], Any]) -> None:
+        self._names = tuple(names)
+        self._load = load
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        """The command. Raises KeyError."""
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def write_help(command: Any, ctx: Any, formatter: Any) -> None:
@@ -43,13 +71,21 @@ def write_help(command: Any, ctx: Any, formatter: Any) -> None:
     options = [param for param in params if param.param_type_name == "option"]
     _section(formatter, tr("Arguments"), [(param.metavar, tr(param.help)) for param in arguments])
     _section(formatter, tr("Options"), [_option(param, tr) for param in options])
-    commands = getattr(command, "commands", {})
-    summaries = {name: tr(help_paragraphs(inner.help)[0]) for name, inner in commands.items()}
-    _section(formatter, tr("Commands"), list(summaries.items()))
+    summaries = [(name, tr(summary)) for name, summary in summaries_of(command).items()]
+    _section(formatter, tr("Commands"), summaries)
     if command.epilog:
         formatter.write(f"\n{tr('Examples')}:\n")
         for line in inspect.cleandoc(command.epilog).splitlines():
             formatter.write(f"  {line}\n")
+
+
+def summaries_of(command: Any) -> Mapping[str, str]:
+    """What each command of a group does, in a line."""
+    known: Mapping[str, str] | None = getattr(command, "summaries", None)
+    if known is not None:
+        return known
+    commands = getattr(command, "commands", {})
+    return {name: help_paragraphs(inner.help)[0] for name, inner in commands.items()}
 
 
 def _section(formatter: Any, heading: str, rows: list[tuple[str, str]]) -> None:

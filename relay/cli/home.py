@@ -11,10 +11,12 @@ import fcntl
 import os
 import secrets
 import stat
+import time
 from typing import TYPE_CHECKING
 
-from relay.config import CONFIG_FILE, DATABASE_FILE, MASTER_KEY_FILE, MASTER_KEY_VARIABLE, ConfigError
+from relay.core.errors import ConfigError
 from relay.core.vault import MASTER_KEY_BYTES
+from relay.names import CONFIG_FILE, DATABASE_FILE, MASTER_KEY_FILE, MASTER_KEY_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +26,7 @@ LOCK_FILE = "serve.lock"
 HOME_MODE = 0o700
 PRIVATE_MODE = 0o600
 _OURS = (CONFIG_FILE, DATABASE_FILE, MASTER_KEY_FILE)
+_LOCK_TRIES, _LOCK_PAUSE_S = 5, 0.02
 
 
 def make_home(home: Path) -> bool:
@@ -51,7 +54,7 @@ def make_master_key(home: Path) -> bool:
         return False
     finally:
         draft.unlink()
-    _sync_folder(home)
+    sync_folder(home)
     return True
 
 
@@ -61,7 +64,7 @@ def replace_text(path: Path, text: str) -> None:
     if path.exists():
         draft.chmod(stat.S_IMODE(path.stat().st_mode))
     draft.replace(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 @contextlib.contextmanager
@@ -71,7 +74,7 @@ def only_server(home: Path) -> Iterator[None]:
     lock = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_MODE)
     try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(lock)
         except BlockingIOError as error:
             process = os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "?"
             raise ConfigError(f"Another relay serves {home} already (process {process}): stop it first.") from error
@@ -80,6 +83,32 @@ def only_server(home: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def is_served(home: Path) -> bool:
+    """Whether a `relay serve` holds the home now."""
+    try:
+        lock = os.open(home / LOCK_FILE, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(lock)
+
+
+def _lock(lock: int) -> None:
+    """Take the lock; a command that only looks whether it is taken has it for a moment. Raises BlockingIOError."""
+    for _ in range(_LOCK_TRIES - 1):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(_LOCK_PAUSE_S)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _write_beside(path: Path, text: str) -> Path:
@@ -92,7 +121,8 @@ def _write_beside(path: Path, text: str) -> Path:
     return draft
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names of a folder's files on disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -23,7 +23,7 @@ from relay.core.vault import CannotOpen
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from relay.build import Relay
+    from relay.opened import Relay
 
 EXAMPLES = """
 relay init

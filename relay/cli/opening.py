@@ -1,6 +1,6 @@
 """Opening a relay for one command: configuration, store, use cases, and everything closed again after it.
 
-Leans on `relay.build`, imported only here and only when it is needed, because it takes most of a second. Logs go
+Leans on `relay.opened`, imported only when it is needed, because it takes most of a second. Logs go
 to standard error. Never migrates: a database of another version is refused in words.
 """
 
@@ -11,22 +11,24 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
 
-from relay.config import DATABASE_FILE, ConfigError, load_config
+from relay.core.errors import ConfigError
+from relay.names import DATABASE_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from relay.build import Relay
     from relay.cli.terminal import Terminal
     from relay.config import Config
+    from relay.opened import Relay
 
 T = TypeVar("T")
 
 
 def with_relay(terminal: Terminal, work: Callable[[Relay], Awaitable[T]], *, upgrade: bool = False) -> T:
     """Run `work` on the terminal's relay. Raises ConfigError, and what the work raises."""
-    from relay.build import configure_logging, open_relay  # noqa: PLC0415 - slow to import
+    from relay.config import load_config  # noqa: PLC0415 - slow to import
+    from relay.opened import configure_logging, open_relay  # noqa: PLC0415
 
     config = load_config(terminal.home)
     configure_logging("warning", "text")
@@ -47,42 +49,46 @@ def require_known_schema(config: Config, *, upgrade: bool) -> None:
     home = config.home
     if not config.store and not (home / DATABASE_FILE).exists():
         return  # opening it says that there is none, or makes it
-    found, newest, known = schema_versions(config)
-    if found != newest and not (upgrade and (found is None or found in known)):
+    found, known = schema_versions(config)
+    newest = known[-1]
+    if found == newest or (upgrade and (found is None or found in known)):
+        return
+    if found is None or found in known:
         raise ConfigError(
-            f"The database in {home} is of another version ({found or 'none'}) than this program ({newest}):"
-            f" run `relay init --home {home}` with the newest program."
+            f"The database in {home} is of an older version ({found or 'none'}) than this program ({newest}):"
+            f" run `relay migrate --home {home}`."
         )
+    raise ConfigError(
+        f"The database in {home} is of a newer version ({found}) than this program ({newest}): use the newest program."
+    )
 
 
-def schema_versions(config: Config) -> tuple[str | None, str | None, frozenset[str]]:
-    """The schema version of the database, the one this program makes, and those it can bring up to it.
+def schema_versions(config: Config) -> tuple[str | None, tuple[str, ...]]:
+    """The schema version of the database, and those this program knows, the newest last.
 
     Raises Unavailable, or sqlite3.Error for a file that is no database.
     """
-    from alembic.config import Config as Scripts  # noqa: PLC0415 - slow to import
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from relay.store import migrations  # noqa: PLC0415 - slow to import
 
-    from relay.store import migrations  # noqa: PLC0415
-
-    scripts = Scripts()
-    scripts.set_main_option("script_location", migrations.__path__[0].replace("%", "%%"))
-    scripts.set_main_option("path_separator", "os")
-    folder = ScriptDirectory.from_config(scripts)
-    known = frozenset(script.revision for script in folder.walk_revisions())
-    found = _postgres_version(config.store) if config.store else _sqlite_version(config.home / DATABASE_FILE)
-    return found, folder.get_current_head(), known
+    found = _postgres_version(config.store) if config.store else sqlite_version(config.home / DATABASE_FILE)
+    return found, migrations.schema_versions()
 
 
-def _sqlite_version(path: Path) -> str | None:
+def sqlite_version(path: Path) -> str | None:
+    """The schema version of a SQLite file. Raises sqlite3.Error."""
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-        tables = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
-        row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if tables else None
+        return read_version(connection)
+
+
+def read_version(connection: sqlite3.Connection) -> str | None:
+    """The schema version of an open SQLite database; None for one without a schema. Raises sqlite3.Error."""
+    tables = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if tables else None
     return str(row[0]) if row else None
 
 
 def _postgres_version(url: str) -> str | None:
-    from alembic.migration import MigrationContext  # noqa: PLC0415 - slow to import
+    from sqlalchemy import inspect, text  # noqa: PLC0415 - slow to import
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
 
     from relay.store.database import unavailable  # noqa: PLC0415
@@ -91,7 +97,9 @@ def _postgres_version(url: str) -> str | None:
     engine = open_postgres(url)
     try:
         with engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
     except DBAPIError as error:
         raise unavailable(error) from error
     finally:

@@ -5,22 +5,24 @@ Leans on the `Portals` use case. Never prints a portal's secret, and never remov
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relay.cli.failures import Failed, WrongUsage
+from relay.cli import portal_access, portal_show
+from relay.cli.ca_file import read_ca
+from relay.cli.confirming import Yes, confirm
 from relay.cli.opening import with_relay
 from relay.cli.options import AsJson, Home, PortalName
-from relay.cli.tables import show_fields, show_table
+from relay.cli.portal_show import portal_document, when
+from relay.cli.tables import show_table
 from relay.cli.terminal import Terminal, terminal_of
 from relay.cli.times import iso, parse_duration
 
 if TYPE_CHECKING:
-    from relay.build import Relay
     from relay.config import Config
     from relay.core.model import Portal
+    from relay.opened import Relay
 
 EXAMPLES = """
 relay portal add https://portal.example.com
@@ -34,10 +36,6 @@ relay portal add https://portal.example.com --window 7d --allow apps.example.com
 _LIST = """
 relay portal list
 relay portal list --json
-"""
-_SHOW = """
-relay portal show 1
-relay portal show https://portal.example.com
 """
 _REMOVE = """
 relay portal remove https://portal.example.com
@@ -77,21 +75,24 @@ def add(
 ) -> None:
     """Announce a portal, so that it may register here, and say what to set in it.
 
-    For a portal that is known already it opens the time to register again and adds to what is allowed.
+    For a portal that is known already it opens the time to register again and adds to what is allowed. Each time it
+    shows a new connection code for the portal's module, which takes the place of the one before.
     """
     terminal = terminal_of(ctx, home, as_json)
     seconds = parse_duration(window)
 
-    async def announce(relay: Relay) -> tuple[Portal, Config]:
+    async def announce(relay: Relay) -> tuple[Portal, Config, str]:
+        config = relay.config
+        ca_pem = read_ca(terminal, config)
         portal = await relay.portals.announce(url, licence_md5=licence_md5, window_s=seconds, allow=allow or ())
-        return portal, relay.config
+        return portal, config, await relay.portals.connection_code(portal, config.origin, ca_pem)
 
-    announced, config = with_relay(terminal, announce)
+    announced, config, connect = with_relay(terminal, announce)
     _warn(terminal, announced, config.public_url)
     if terminal.as_json:
-        terminal.document(_document(announced) | {"oauth_url": config.origin})
+        terminal.document(portal_document(announced) | {"oauth_url": config.origin, "connect": connect})
     else:
-        _tell_next_step(terminal, announced, config.origin)
+        _tell_next_step(terminal, announced, config, connect)
 
 
 def list_portals(ctx: typer.Context, home: Home = None, as_json: AsJson = False) -> None:
@@ -104,7 +105,7 @@ def list_portals(ctx: typer.Context, home: Home = None, as_json: AsJson = False)
 
     portals = with_relay(terminal, read)
     if terminal.as_json:
-        terminal.document([_document(portal) for portal in portals])
+        terminal.document([portal_document(portal) for portal in portals])
         return
     tr = terminal.tr
     if not portals:
@@ -112,48 +113,16 @@ def list_portals(ctx: typer.Context, home: Home = None, as_json: AsJson = False)
         return
     headings = [tr("No."), tr("Portal"), tr("Registered"), tr("May register until")]
     rows = [
-        [str(portal.id), portal.url, _when(terminal, portal.registered_at), iso(portal.window_until) or ""]
+        [str(portal.id), portal.url, when(terminal, portal.registered_at), iso(portal.window_until) or ""]
         for portal in portals
     ]
     show_table(terminal, headings, rows)
 
 
-def show(ctx: typer.Context, name: PortalName, home: Home = None, as_json: AsJson = False) -> None:
-    """Show one portal: whether it is registered, until when it may be, where its handlers may be."""
-    terminal = terminal_of(ctx, home, as_json)
-
-    async def read(relay: Relay) -> tuple[Portal, int, str]:
-        portal = await relay.portals.find(name)
-        directory = await relay.portals.current()
-        apps = [a for a in directory.apps.values() if a.portal_id == portal.id and a.deleted_at is None]
-        return portal, len(apps), relay.config.origin
-
-    found, apps, oauth_url = with_relay(terminal, read)
-    if terminal.as_json:
-        terminal.document(_document(found) | {"oauth_url": oauth_url, "apps": apps})
-        return
-    tr = terminal.tr
-    show_fields(
-        terminal,
-        [
-            (tr("No."), str(found.id)),
-            (tr("Portal"), found.url),
-            (tr("Registered"), _when(terminal, found.registered_at)),
-            (tr("May register until"), iso(found.window_until) or ""),
-            (tr("Licence is checked"), tr("yes") if found.licence_md5 else tr("no")),
-            (tr("Client id"), found.client_id or "–"),
-            (tr("Member id"), found.member_id or "–"),
-            (tr("Applications"), str(apps)),
-            (tr("Handlers may be at"), ", ".join([tr("private networks"), *found.allow])),
-            (tr("rest/oauth_server is to be"), oauth_url),
-        ],
-    )
-
-
 def remove(
     ctx: typer.Context,
     name: PortalName,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -164,39 +133,21 @@ def remove(
     terminal = terminal_of(ctx, home, as_json)
     tr = terminal.tr
     found = with_relay(terminal, lambda relay: relay.portals.find(name))
-    if not yes:
-        if terminal.as_json or not sys.stdin.isatty():
-            raise WrongUsage(tr("Removing a portal must be confirmed: add --yes."))
-        question = tr("Remove {url} with its applications and tokens? This cannot be undone.", url=found.url)
-        if not _confirmed(terminal, question):
-            raise Failed(tr("Nothing was removed."))
+    question = tr("Remove {url} with its applications and tokens? This cannot be undone.", url=found.url)
+    confirm(terminal, question, yes=yes)
     with_relay(terminal, lambda relay: relay.portals.remove(found))
     if terminal.as_json:
         terminal.document({"removed": True, "portal_id": found.id, "url": found.url})
     terminal.say(tr("{url} is removed.", url=found.url))
 
 
-COMMANDS = (
+GROUP = (
     ("add", add, _ADD),
     ("list", list_portals, _LIST),
-    ("show", show, _SHOW),
+    ("show", portal_show.show, portal_show.EXAMPLES),
+    *portal_access.COMMANDS,
     ("remove", remove, _REMOVE),
 )
-
-
-def _document(portal: Portal) -> dict[str, Any]:
-    return {
-        "portal_id": portal.id,
-        "url": portal.url,
-        "registered": portal.registered_at is not None,
-        "registered_at": iso(portal.registered_at, local=False),
-        "window_until": iso(portal.window_until, local=False),
-        "licence_checked": portal.licence_md5 is not None,
-        "allow": list(portal.allow),
-        "client_id": portal.client_id,
-        "member_id": portal.member_id or None,
-        "created_at": iso(portal.created_at, local=False),
-    }
 
 
 def _warn(terminal: Terminal, portal: Portal, public_url: str) -> None:
@@ -213,13 +164,26 @@ def _warn(terminal: Terminal, portal: Portal, public_url: str) -> None:
         )
 
 
-def _tell_next_step(terminal: Terminal, portal: Portal, oauth_url: str) -> None:
-    tr, say = terminal.tr, terminal.say
+def _tell_next_step(terminal: Terminal, portal: Portal, config: Config, connect: str) -> None:
+    tr, say, oauth_url = terminal.tr, terminal.say, config.origin
     until = iso(portal.window_until)
     say(tr("{url} is announced as portal {number}.", url=portal.url, number=portal.id))
     say(tr("It may register until {until}.", until=until))
     say()
-    say(tr("What to do next, in the portal:"))
+    say(tr("With the relay's module: install it in the portal and paste this connection code on its settings page."))
+    say(tr("It tells the portal where the relay is and whom to trust, and lets it hand over its applications, once:"))
+    say()
+    say(connect)
+    say()
+    if oauth_url.startswith("https://") and not config.ca_file:
+        say(
+            tr(
+                "If your own authority issued the relay's certificate, set `ca_file` in relay.toml and run this again:"
+                " the code then carries it."
+            )
+        )
+        say()
+    say(tr("Without the module, in the portal:"))
     if oauth_url.startswith("https://"):
         say(
             "  1. "
@@ -235,13 +199,3 @@ def _tell_next_step(terminal: Terminal, portal: Portal, oauth_url: str) -> None:
     say(f"     \\Bitrix\\Main\\Config\\Option::set('rest','oauth_server','{oauth_url}');")
     say("  3. " + tr("Open any page that uses REST, e.g. the list of applications: the portal then registers itself."))
     say("  4. " + tr("Check:") + f"  {terminal.relay} portal show {portal.id}")
-
-
-def _when(terminal: Terminal, unix_s: int | None) -> str:
-    return iso(unix_s) or terminal.tr("not yet")
-
-
-def _confirmed(terminal: Terminal, question: str) -> bool:
-    # Asked on standard error: standard output is for results.
-    print(f"{question} [{terminal.tr('yes')}/{terminal.tr('no')}] ", end="", file=sys.stderr, flush=True)  # noqa: T201
-    return sys.stdin.readline().strip().lower() in {"y", "yes", "д", "да"}

@@ -21,20 +21,20 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from relay.app.observations import DatabaseState, FileMode, HandlerHost, HeldEvents, Observed, Probe, handler_host
-from relay.build import free_bytes
 from relay.cli.home import HOME_MODE, PRIVATE_MODE
 from relay.cli.opening import schema_versions
 from relay.config import CONFIG_FILE, DATABASE_FILE, MASTER_KEY_FILE, split_listen
 from relay.core.errors import Unavailable
 from relay.core.model import DeliveryState
+from relay.opened import free_bytes
 from relay.ports import DeliveryFilter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from relay.build import Relay
     from relay.config import Config
     from relay.core.model import Portal
+    from relay.opened import Relay
     from relay.ports import DeliveryRow
 
 LOOK_S = 5.0
@@ -88,12 +88,12 @@ def database_state(config: Config) -> DatabaseState:
     if not config.store and not (config.home / DATABASE_FILE).exists():
         return DatabaseState(fault=f"there is none in {config.home}")
     try:
-        found, newest, _ = schema_versions(config)
+        found, known = schema_versions(config)
     except sqlite3.Error as error:
         return DatabaseState(fault=str(error))
     except Unavailable as error:
         return DatabaseState(fault=error.description.rstrip("."), elsewhere=True)
-    return DatabaseState(found, newest)
+    return DatabaseState(found, known[-1])
 
 
 def file_modes(config: Config) -> tuple[FileMode, ...]:

@@ -12,7 +12,7 @@ import errno
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,7 @@ from relay.cli.opening import require_known_schema
 from relay.cli.options import Home
 from relay.cli.terminal import Terminal, terminal_of
 from relay.config import Config, ConfigError, load_config
+from relay.roles import Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,11 +32,20 @@ if TYPE_CHECKING:
 EXAMPLES = """
 relay serve
 relay serve --home /var/lib/relay
+relay serve --role worker
 """
+ServedRole = Annotated[
+    Role,
+    typer.Option(
+        "--role",
+        help="What this process does: all of it, or, where several share a PostgreSQL store, answer portals and apps"
+        " (service) or deliver events (worker).",
+    ),
+]
 _STOPPING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def serve(ctx: typer.Context, home: Home = None) -> None:
+def serve(ctx: typer.Context, home: Home = None, role: ServedRole = Role.ALL) -> None:
     """Run the relay until it is told to stop (SIGTERM or Ctrl+C).
 
     It then finishes what is in hand and ends; a second signal ends it at once. The log goes to standard error and
@@ -52,12 +62,12 @@ def serve(ctx: typer.Context, home: Home = None) -> None:
     alone = contextlib.nullcontext() if config.store else only_server(config.home)
     with alone, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
-            runner.run(_serve(config, lambda: open_relay(config, upgrade=True)))
+            runner.run(_serve(config, role, lambda: open_relay(config, upgrade=True)))
         except ConfigError as error:
             raise _address_taken(error, config, terminal) or error from None
 
 
-async def _serve(config: Config, opened: Callable[[], Relay]) -> None:
+async def _serve(config: Config, role: Role, opened: Callable[[], Relay]) -> None:
     import structlog  # noqa: PLC0415 - configured just before
 
     from relay.build import Runtime  # noqa: PLC0415 - slow to import
@@ -68,8 +78,8 @@ async def _serve(config: Config, opened: Callable[[], Relay]) -> None:
     stopping = asyncio.Event()
     _listen_for_signals(log, stopping)
     try:
-        async with Runtime(relay).running() as (service, admin):
-            log.info("ready", service=service, admin=admin, url=config.origin, home=str(config.home))
+        async with Runtime(relay, role).running() as (service, admin):
+            log.info("ready", role=str(role), service=service, admin=admin, url=config.origin, home=str(config.home))
             await stopping.wait()
             log.info("draining")
     finally:

@@ -24,6 +24,7 @@ TOP_SETTINGS = {
     "listen": "Where the portal and the apps are answered (HOST:PORT).",
     "admin_listen": "Where the administrator's page and the metrics are (HOST:PORT); keep it off the network.",
     "trusted_proxies": "Addresses of web servers before the relay whose X-Forwarded-For is believed.",
+    "ca_file": "A PEM file with the authority that issued the relay's certificate, for the portal's module to trust.",
     "store": "Where the data are: empty for one SQLite file, or postgresql://user:password@host/database.",
     "queue": "The broker between several relays: empty for none, or amqp://user:password@host/vhost.",
 }

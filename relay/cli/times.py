@@ -40,6 +40,18 @@ def parse_moment(text: str, now_ms: int) -> int:
         ) from error
 
 
+def span(seconds: float) -> str:
+    """A length of time in its two largest units, as `parse_duration` reads it: `45s`, `12m`, `3h20m`, `5d4h`."""
+    left = max(round(seconds), 0)
+    pieces: list[tuple[int, str]] = []
+    for unit in "dhms":
+        count, left = divmod(left, _UNITS_S[unit])
+        if count or pieces:
+            pieces.append((count, unit))
+    largest = [f"{count}{unit}" for count, unit in pieces[:2] if count]
+    return "".join(largest) or "0s"
+
+
 def iso(unix_s: float | None, *, local: bool = True) -> str | None:
     """A moment with its time zone, to the second: the local one for people, UTC for programs."""
     if unix_s is None:

@@ -112,6 +112,13 @@ class Conflict(RelayError):
     status = 409
 
 
+class ConfigError(RelayError):
+    """The configuration cannot be used; the text lists every fault."""
+
+    code = "bad_configuration"
+    status = 400
+
+
 class NotFound(RelayError):
     """No portal, application or event by that name (for the command line)."""
 

@@ -6,10 +6,12 @@ checks look at revocation besides, a service that verifies alone does not.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from relay.core.errors import InvalidToken
 from relay.core.keyring import active_key
+from relay.core.model import read_user_id
 from relay.core.sealed import SealedClaims
 from relay.core.signing import BadSignature, sign, verify
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from relay.core.model import App
 
 ACCESS_TOKEN_TYPE = "at+jwt"  # noqa: S105 - a media type
+_SERIAL = re.compile(r"[0-9a-f]{12}")
 _REQUIRED = ("iss", "aud", "exp", "iat", "sub", "jti", "client_id")
 
 
@@ -53,10 +56,13 @@ def verified_claims(text: str, directory: Directory, issuer: str) -> SealedClaim
     """The claims of a token that our keys signed, whatever its age; None for anything else."""
     try:
         body = verify(text, directory.signing_keys, typ=ACCESS_TOKEN_TYPE, issuer=issuer, now=None, required=_REQUIRED)
+        user_id = read_user_id(body["sub"])
+        if not isinstance(body["app"], int) or not _SERIAL.fullmatch(body["jti"]) or str(user_id) != body["sub"]:
+            return None
         return SealedClaims(
             expires=body["exp"],
             key_id=0,
-            user_id=int(body["sub"]),
+            user_id=user_id,
             app_number=body["app"],
             serial=int(body["jti"], 16),
             event_session=body.get("event_session"),

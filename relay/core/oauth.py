@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 PARAMETERS = ("grant_type", "client_id", "client_secret", "code", "refresh_token", "code_verifier")
 MAX_PARAMETER_LENGTH = 512
+# What is looked at or revoked may be a JWT with a long list of audiences and scopes.
+MAX_TOKEN_LENGTH = 16 * 1024
 _CLIENT_REFUSED = "The client credentials are not valid."
 _ERRORS: Mapping[str, tuple[int, str]] = {
     "invalid_client": (401, _CLIENT_REFUSED),
@@ -150,7 +152,8 @@ def read_parameters(
             raise InvalidRequest("Authenticate the client in one way only.")
         merged["client_id"], merged["client_secret"] = basic
     for name, value in merged.items():
-        if len(value) > MAX_PARAMETER_LENGTH or not value.isascii() or not value.isprintable():
+        longest = MAX_TOKEN_LENGTH if name == "token" else MAX_PARAMETER_LENGTH
+        if len(value) > longest or not value.isascii() or not value.isprintable():
             if name in {"client_id", "client_secret"}:
                 raise InvalidClient(_CLIENT_REFUSED)
             raise InvalidRequest(f"The parameter {name} is malformed.")

@@ -8,6 +8,7 @@ nothing is lost on the way through; what a handler gets is never rebuilt from a 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
@@ -83,7 +84,7 @@ def parse_form(body: bytes | str, limits: FormLimits) -> Form:
 
 def build_form(pairs: Iterable[Pair]) -> str:
     """Write pairs as PHP's `http_build_query` (RFC 1738) would: `+` for a space, `%5B %5D` for brackets."""
-    return "&".join([f"{_encode(key)}={_encode(value)}" for key, value in pairs])
+    return "&".join([f"{_encode_name(key)}={_encode(value)}" for key, value in pairs])
 
 
 def flatten(tree: Mapping[str, object], name: str = "") -> Iterator[Pair]:
@@ -130,11 +131,18 @@ def _percent_high(text: str) -> str:
     return "".join(char if char < "\x80" else f"%{ord(char):02X}" for char in text)
 
 
+def _encode_name(name: str) -> str:
+    return _encode_short(name) if len(name) <= _SHORT_NAME else _encode(name)
+
+
 def _encode(text: str) -> str:
     if text.isalnum() and text.isascii():
         return text
     return text.encode("utf-8", "surrogateescape").decode("latin-1").translate(_ESCAPES)
 
 
+_SHORT_NAME = 64
+# Names come again and again, values seldom. A long name is not kept: a portal may send any number of them.
+_encode_short = lru_cache(maxsize=2048)(_encode)
 _UNESCAPED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
 _ESCAPES = {byte: f"%{byte:02X}" for byte in range(256) if byte not in _UNESCAPED} | {ord(" "): "+"}

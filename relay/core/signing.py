@@ -103,7 +103,7 @@ def verify(
                 "verify_aud": audience is not None,
             },
         )
-    except (jwt.PyJWTError, ValueError, TypeError) as error:
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
         raise BadSignature(type(error).__name__) from error
     expires, issued = claims.get("exp"), claims.get("iat")
     if not isinstance(expires, int) or not isinstance(issued, int):

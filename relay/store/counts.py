@@ -1,12 +1,11 @@
 """Triggers that count deliveries by handler and state, as SQL for each database.
 
 Leans on the database: a count changes in the very transaction that changes the delivery, whatever changes it. On
-PostgreSQL the counts are spread over shards, so that nodes do not wait for one another's row.
+PostgreSQL a transaction counts in a shard that no other one counts in until it is over, so that nodes do not wait for
+one another's rows; there are as many shards as there were ever such transactions at once.
 """
 
 from __future__ import annotations
-
-POSTGRES_SHARDS = 16
 
 _BUMP = (
     "INSERT INTO delivery_counts (handler_id, state, shard, count) VALUES ({row}.handler_id, {row}.state, 0, {by}) "
@@ -20,10 +19,17 @@ SQLITE_TRIGGERS = (
     f"CREATE TRIGGER deliveries_counted_out AFTER DELETE ON deliveries BEGIN {_BUMP.format(row='old', by='-1')}; END",
 )
 
+# The lock is one that its transaction may take again and again, and that ends with it.
+SHARD_LOCKS = 1
+_PG_SHARD = (
+    "CREATE FUNCTION deliveries_shard() RETURNS integer LANGUAGE plpgsql AS $$ DECLARE shard integer := 0; BEGIN "
+    f"WHILE NOT pg_try_advisory_xact_lock({SHARD_LOCKS}, shard) LOOP shard := shard + 1; END LOOP; "
+    "RETURN shard; END $$"
+)
 _PG_BUMP = (
-    "INSERT INTO delivery_counts (handler_id, state, shard, count) "  # noqa: S608 - built of constants only
-    f"SELECT handler_id, state, pg_backend_pid() % {POSTGRES_SHARDS}, sum(change) FROM ({{changes}}) AS changes "
-    "GROUP BY handler_id, state HAVING sum(change) <> 0 ORDER BY handler_id, state "
+    "INSERT INTO delivery_counts (handler_id, state, shard, count) "
+    "SELECT handler_id, state, mine, sum(change) FROM ({changes}) AS changes "
+    "GROUP BY handler_id, state HAVING sum(change) <> 0 "
     "ON CONFLICT (handler_id, state, shard) DO UPDATE SET count = delivery_counts.count + excluded.count"
 )
 _PG_IN = "SELECT handler_id, state, 1 AS change FROM rows_in"
@@ -34,13 +40,17 @@ _PG_KINDS = (
     ("out", "DELETE", "OLD TABLE AS rows_out", _PG_OUT),
 )
 
-POSTGRES_TRIGGERS = tuple(
-    statement
-    for kind, action, tables, changes in _PG_KINDS
-    for statement in (
-        f"CREATE FUNCTION deliveries_counted_{kind}() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN {_PG_BUMP.format(changes=changes)}; RETURN NULL; END $$",
-        f"CREATE TRIGGER deliveries_counted_{kind} AFTER {action} ON deliveries REFERENCING {tables} "
-        f"FOR EACH STATEMENT EXECUTE FUNCTION deliveries_counted_{kind}()",
-    )
+POSTGRES_TRIGGERS = (
+    _PG_SHARD,
+    *(
+        statement
+        for kind, action, tables, changes in _PG_KINDS
+        for statement in (
+            f"CREATE FUNCTION deliveries_counted_{kind}() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ DECLARE mine integer := deliveries_shard(); BEGIN "
+            f"{_PG_BUMP.format(changes=changes)}; RETURN NULL; END $$",
+            f"CREATE TRIGGER deliveries_counted_{kind} AFTER {action} ON deliveries REFERENCING {tables} "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION deliveries_counted_{kind}()",
+        )
+    ),
 )

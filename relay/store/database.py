@@ -6,6 +6,9 @@ Never leaves half a unit behind, and never lets one unit's failure touch another
 
 Work that is cheaper in bulk is given as a joint unit: a function of a connection and of the arguments of all that
 call it at one time. Under load they share the cost of a statement, and the threads change hands less often.
+
+Where several nodes share a database a unit may meet another node's: it names the locks it needs, which are taken
+before any unit of its commit runs, and what the database refuses for the other node's sake is run again.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,9 +27,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from relay.core.errors import Conflict, Unavailable
+from relay.store.locks import take_locks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from sqlalchemy import Engine
 
@@ -34,11 +38,20 @@ A = TypeVar("A")
 T = TypeVar("T")
 Unit = Callable[[Connection], T]
 Joint = Callable[[Connection, list[A]], list[T]]
+Transaction = Callable[[], AbstractContextManager[Connection]]
 
 WRITER_THREAD = "relay-writer"
 READERS = 2
 MAX_UNITS_PER_COMMIT = 256
+MAX_RUNS = 5
 _CLOSE = None
+# What PostgreSQL says to one of two transactions that waited for each other, of which one overtook the other, or that
+# both inserted the same row.
+_COME_AGAIN = frozenset({"40P01", "40001", "23505"})
+
+
+class _NotReached(Unavailable):
+    """No transaction could be begun."""
 
 
 @dataclass(slots=True)
@@ -47,27 +60,35 @@ class _Pending:
     argument: Any
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+    locks: Collection[int] = ()
     alone: bool = False
 
 
 class Database:
-    """A started database; `write` and `read` run units of work, their `_jointly` twins joint ones."""
+    """A started database; `write` and `read` run units of work, their `_jointly` twins joint ones.
 
-    def __init__(self, engine: Engine) -> None:
+    reading: the engine for reads, where a transaction must be told to see one moment only.
+    """
+
+    def __init__(self, engine: Engine, reading: Engine | None = None) -> None:
         self.engine = engine
+        self._reading = reading or engine
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="relay-reader")
         self._writer = _Worker(WRITER_THREAD, self._write_batch)
         self._joint_reader = _Worker("relay-joint-reader", self._read_batch)
         self._closed = False
 
-    async def write(self, unit: Unit[T]) -> T:
-        """Run the unit in a transaction; returns once it is on disk. Raises what the unit raises, or Unavailable."""
-        return await self.write_jointly(_joint(unit), None)
+    async def write(self, unit: Unit[T], *, locks: Collection[int] = ()) -> T:
+        """Run the unit in a transaction; returns once it is on disk. Raises what the unit raises, or Unavailable.
 
-    async def write_jointly(self, joint: Joint[A, T], argument: A) -> T:
+        locks: those of locks.py that it needs. It may be run more than once, of which one run counts.
+        """
+        return await self.write_jointly(_joint(unit), None, locks=locks)
+
+    async def write_jointly(self, joint: Joint[A, T], argument: A, *, locks: Collection[int] = ()) -> T:
         """As `write`, in one call of `joint` for all that wait for it; it answers in the order of its arguments."""
         self._check_open()
-        return await self._writer.run(joint, argument)
+        return await self._writer.run(joint, argument, locks=locks)
 
     async def write_alone(self, unit: Unit[T]) -> T:
         """Run the unit by itself and outside of a transaction, for what cannot be part of one."""
@@ -99,13 +120,13 @@ class Database:
 
     def _read(self, unit: Unit[T]) -> T:
         try:
-            with self.engine.connect() as connection:
+            with self._reading.connect() as connection:
                 return unit(connection)
         except (DBAPIError, PoolTimeoutError) as error:
             raise unavailable(error) from error
 
     def _read_batch(self, batch: list[_Pending]) -> None:
-        self._run(batch, self.engine.connect)
+        self._run(batch, self._reading.connect)
 
     def _write_batch(self, batch: list[_Pending]) -> None:
         self._run([pending for pending in batch if not pending.alone], self.engine.begin)
@@ -118,7 +139,7 @@ class Database:
         with self.engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
-    def _run(self, batch: list[_Pending], transaction: Callable[[], AbstractContextManager[Connection]]) -> None:
+    def _run(self, batch: list[_Pending], transaction: Transaction) -> None:
         """All in one transaction; if any fails, each in one of its own, so that only the culprit fails.
 
         Units are plain functions of the connection, so running one again after a rollback is the same as running it.
@@ -126,11 +147,12 @@ class Database:
         if not batch:
             return
         try:
-            with transaction() as connection:
-                answers = _answers(connection, batch)
+            answers = _run_again(batch, transaction)
         except Exception as error:
-            if len(batch) == 1:
-                _tell([(batch[0], None, _translate(error))])
+            # After a broken connection nobody knows whether the commit was made: nothing is run a second time.
+            broken = isinstance(error, _NotReached) or getattr(error, "connection_invalidated", False)
+            if broken or len(batch) == 1:
+                _tell([(pending, None, _translate(error)) for pending in batch])
                 return
             for pending in batch:
                 self._run([pending], transaction)
@@ -147,11 +169,11 @@ class _Worker:
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
 
-    async def run(self, joint: Joint[A, T], argument: A, *, alone: bool = False) -> T:
+    async def run(self, joint: Joint[A, T], argument: A, *, locks: Collection[int] = (), alone: bool = False) -> T:
         """Have it done; what it answers."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.put(_Pending(joint, argument, loop, future, alone))
+        self._waiting.put(_Pending(joint, argument, loop, future, locks, alone))
         return await future
 
     def stop(self) -> None:
@@ -188,8 +210,36 @@ def _joint(unit: Unit[T]) -> Joint[None, T]:
     return lambda connection, _: [unit(connection)]
 
 
+def _run_again(batch: list[_Pending], transaction: Transaction) -> list[_Answer]:
+    """Run a batch in one transaction, and again as long as another node's transaction is in its way.
+
+    So is a row that another node inserted first: in the next run it is there to be seen.
+    """
+    runs = 0
+    while True:
+        runs += 1
+        try:
+            with _reached(transaction) as connection:
+                return _answers(connection, batch)
+        except DBAPIError as error:
+            if runs == MAX_RUNS or getattr(error.orig, "sqlstate", None) not in _COME_AGAIN:
+                raise
+
+
+@contextmanager
+def _reached(transaction: Transaction) -> Iterator[Connection]:
+    """The transaction, begun. Raises _NotReached if it cannot be: that is no fault of what was to run in it."""
+    with ExitStack() as stack:
+        try:
+            connection = stack.enter_context(transaction())
+        except (DBAPIError, PoolTimeoutError) as error:
+            raise _NotReached(unavailable(error).description) from error
+        yield connection
+
+
 def _answers(connection: Connection, batch: list[_Pending]) -> list[_Answer]:
     """Run each joint unit once, with all its arguments."""
+    take_locks(connection, (lock for pending in batch for lock in pending.locks))
     groups: dict[Joint[Any, Any], list[_Pending]] = {}
     for pending in batch:
         groups.setdefault(pending.joint, []).append(pending)
@@ -221,6 +271,8 @@ def _wake(answers: list[_Answer]) -> None:
 
 
 def _translate(error: Exception) -> Exception:
+    if isinstance(error, _NotReached):
+        return Unavailable(error.description)  # one for each who waits
     if isinstance(error, IntegrityError):
         return Conflict("That exists already.")
     return unavailable(error) if isinstance(error, DBAPIError | PoolTimeoutError) else error

@@ -41,6 +41,8 @@ def matching(wanted: DeliveryFilter) -> ColumnElement[bool]:
         terms.append(_D.accepted_at_ms >= wanted.since_ms)
     if wanted.until_ms is not None:
         terms.append(_D.accepted_at_ms < wanted.until_ms)
+    if wanted.entity:
+        terms.append(_D.entity == wanted.entity)
     return and_(*terms)
 
 

@@ -144,4 +144,5 @@ def listed(row: Row[Any]) -> DeliveryRow:
         last_status=row.last_status,
         last_error=row.last_error,
         collapsed_into=row.collapsed_into,
+        replay=row.replay,
     )

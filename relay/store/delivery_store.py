@@ -6,12 +6,14 @@ change in one transaction. A lease is given and taken only by an update that nam
 
 from __future__ import annotations
 
+import hashlib
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     Connection,
     Select,
+    and_,
     bindparam,
     func,
     insert,
@@ -25,8 +27,8 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from relay.core.model import DeliveryState, Handler
 from relay.store import schema as s
 from relay.store.delivery_rows import attempt_values, finished_values, leased_of, new_values, payload_values
-from relay.store.lanes import collapse_waiting, first_state, lanes_with_next, lock_lanes, promote_lanes
-from relay.store.rows import inserted_id
+from relay.store.lanes import collapse_waiting, first_state, lanes_with_next, promote_lanes
+from relay.store.locks import item_lock
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -48,11 +50,23 @@ _INSERT_PAYLOAD = (
     .values(delivery_id=select(_D.id).where(_D.event_id == bindparam("of_event")).scalar_subquery())
 )
 _H = s.handlers.c
-_HANDLERS = select(s.handlers).where(
+_CLIENT = bindparam("client", type_=_H.client_id.type)
+_KNOWN_HANDLERS = select(s.handlers).where(
     _H.portal_id == bindparam("portal"),
-    _H.client_id == bindparam("client"),
+    _H.client_id == _CLIENT,
     _H.url.in_(bindparam("urls", expanding=True)),
 )
+_HANDLERS = {
+    "sqlite": _KNOWN_HANDLERS,
+    "postgresql": _KNOWN_HANDLERS.where(
+        func.md5(_H.client_id) == func.md5(_CLIENT),
+        func.md5(_H.url).in_(bindparam("urls_md5", expanding=True)),
+    ),
+}
+_INSERT_HANDLER = {
+    "sqlite": insert(s.handlers).returning(_H.id),
+    "postgresql": postgres_insert(s.handlers).on_conflict_do_nothing().returning(_H.id),
+}
 # States are written out, not bound: for a bound one SQLite prepares the statement anew at each execution, to see
 # whether a partial index fits.
 _IS_DUE = _D.state == literal_column("'due'")
@@ -69,12 +83,18 @@ def _due_of(number: int) -> list[Select[tuple[int]]]:
     return [select(some.with_for_update(skip_locked=True).subquery().c.id) for some in (oldest, newest)]
 
 
+_A = s.apps.c
+_SWITCHED_OFF = select(_A.number).where(
+    _A.portal_id == _H.portal_id, _A.client_id == _H.client_id, _A.deleted_at.is_(None), ~_A.active
+)
+# What was due before somebody paused the handler, or switched its application off, waits as well.
+_MAY_BE_CALLED = and_(~_H.paused, ~_SWITCHED_OFF.correlate(s.handlers).exists())
 _HANDLERS_A_CLAIM = 8
 _CLAIMABLE = (
     select(s.deliveries, _H.client_id, _H.url, *(column for column in s.payloads.c if column.name != "delivery_id"))
     .join(s.payloads, s.payloads.c.delivery_id == _D.id)
     .join(s.handlers, _H.id == _D.handler_id)
-    .where(_D.id.in_(union_all(*chain.from_iterable(map(_due_of, range(_HANDLERS_A_CLAIM))))))
+    .where(_D.id.in_(union_all(*chain.from_iterable(map(_due_of, range(_HANDLERS_A_CLAIM))))), _MAY_BE_CALLED)
     .order_by(_D.id)
 )
 _LEASE = (
@@ -123,7 +143,9 @@ class SqlDeliveryStore:
     async def accept(self, deliveries: Sequence[NewDelivery], now_ms: int) -> list[Handler]:
         """Store a batch, all or nothing; the handlers it is for. An item id known already is passed over."""
 
-        return await self._database.write_jointly(_accept, (deliveries, now_ms))
+        lanes = {new.lane for new in deliveries if new.lane is not None}
+        items = {item_lock(new.portal_id, new.item.item_id) for new in deliveries if new.item.item_id}
+        return await self._database.write_jointly(_accept, (deliveries, now_ms), locks=lanes | items)
 
     async def claim(self, wanted: Mapping[int, int], *, now_ms: int, lease_until_ms: int, owner: str) -> list[Leased]:
         """Lease due deliveries: mostly the oldest, with a backlog some of the newest too, so that none starves.
@@ -151,13 +173,12 @@ class SqlDeliveryStore:
         passed = [result for result in results if result.lane is not None and not result.blocks]
 
         def unit(connection: Connection) -> None:
-            lock_lanes(connection, (result.lane for result in passed))
             connection.execute(_FINISH, ended)
             connection.execute(_INSERT_TRY[connection.dialect.name], tries)
             if passed:
                 promote_lanes(connection, lanes_with_next(connection, [result.delivery_id for result in passed]))
 
-        await self._database.write(unit)
+        await self._database.write(unit, locks={result.lane for result in passed if result.lane is not None})
 
     async def extend_leases(self, ids: Collection[int], *, owner: str, lease_until_ms: int) -> set[int]:
         """Prolong leases; those that are still the owner's."""
@@ -197,6 +218,16 @@ class SqlDeliveryStore:
 
         return await self._database.write(unit)
 
+    async def find_handlers(self, ids: Collection[int]) -> list[Handler]:
+        """Those of the handlers that are there."""
+        query = select(s.handlers).where(_H.id.in_(list(ids)))
+
+        def unit(connection: Connection) -> list[Handler]:
+            rows = connection.execute(query)
+            return [Handler(row.id, row.portal_id, row.client_id, row.url, row.paused) for row in rows]
+
+        return await self._database.read(unit)
+
     async def next_due(self) -> list[tuple[Handler, int]]:
         """The handlers with due deliveries, and when the first is due: one index look-up a handler."""
         first = (
@@ -207,7 +238,7 @@ class SqlDeliveryStore:
             .correlate(s.handlers)
             .scalar_subquery()
         )
-        query = select(s.handlers, first.label("due")).where(~s.handlers.c.paused)
+        query = select(s.handlers, first.label("due")).where(_MAY_BE_CALLED)
 
         def unit(connection: Connection) -> list[tuple[Handler, int]]:
             rows = connection.execute(query)
@@ -301,7 +332,6 @@ def due_again(now_ms: int) -> dict[str, object]:
 
 def _accept(connection: Connection, calls: list[tuple[Sequence[NewDelivery], int]]) -> list[list[Handler]]:
     """Store the batches of some calls; for each call the handlers of what it brought."""
-    lock_lanes(connection, (new.lane for news, _ in calls for new in news))
     known = _known_items(connection, [new for news, _ in calls for new in news])
     fresh = [(_without_known(news, known), now_ms) for news, now_ms in calls]
     every = [(new, now_ms) for news, now_ms in fresh for new in news]
@@ -356,10 +386,26 @@ def _handlers(connection: Connection, keys: set[tuple[int, str, str]]) -> dict[t
     found: dict[tuple[int, str, str], Handler] = {}
     for portal_id, client_id in {key[:2] for key in keys}:
         urls = [url for *owner, url in keys if owner == [portal_id, client_id]]
-        for row in connection.execute(_HANDLERS, {"portal": portal_id, "client": client_id, "urls": urls}):
+        for row in _known_handlers(connection, portal_id, client_id, urls):
             found[portal_id, client_id, row.url] = Handler(row.id, portal_id, client_id, row.url, row.paused)
-    for key in keys - found.keys():
+    for key in sorted(keys - found.keys()):  # in one order on every node: none waits for the other
         portal_id, client_id, url = key
         values = {"portal_id": portal_id, "client_id": client_id, "url": url, "paused": False}
-        found[key] = Handler(inserted_id(connection.execute(insert(s.handlers).values(**values))), *key)
+        added = connection.execute(_INSERT_HANDLER[connection.dialect.name], values).scalar_one_or_none()
+        if added is None:  # another node was first, and has committed by now
+            (known,) = _known_handlers(connection, portal_id, client_id, [url])
+            added = known.id
+        found[key] = Handler(added, *key)
     return found
+
+
+def _known_handlers(connection: Connection, portal_id: int, client_id: str, urls: list[str]) -> Sequence[Row[Any]]:
+    values: dict[str, Any] = {"portal": portal_id, "client": client_id, "urls": urls}
+    if connection.dialect.name == "postgresql":
+        values["urls_md5"] = [_md5(s.without_nul(url)) for url in urls]
+    return connection.execute(_HANDLERS[connection.dialect.name], values).all()
+
+
+def _md5(text: str) -> str:
+    """As PostgreSQL's function of that name."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

@@ -12,12 +12,13 @@ from sqlalchemy import Connection, and_, func, select, update
 
 from relay.core.errors import NotFound
 from relay.core.model import DeliveryState, Handler
-from relay.ports import HandlerRow, retried
+from relay.ports import HandlerRow, Tally, retried
 from relay.store import schema as s
 from relay.store.delivery_filter import JOINED, matching
 from relay.store.delivery_rows import attempt_of, listed
 from relay.store.delivery_store import due_again
-from relay.store.lanes import lock_lanes, promote_lanes
+from relay.store.lanes import promote_lanes
+from relay.store.locks import EVERYTHING
 from relay.store.rows import add_audit
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 _D = s.deliveries.c
 _ROWS = select(s.deliveries, s.handlers.c.client_id, s.handlers.c.url).select_from(JOINED)
 _WAITING = ("accepted", "due", "held")
+_HAS_PAYLOAD = (
+    select(s.payloads.c.delivery_id)
+    .where(s.payloads.c.delivery_id == _D.id, func.length(s.payloads.c.form) > 0)
+    .correlate(s.deliveries)
+    .exists()
+)
 CHUNK = 500
 ERASED = "erased"
 
@@ -63,6 +70,29 @@ class SqlDeskStore:
         """How many there are."""
         query = select(func.count()).select_from(JOINED).where(matching(wanted))
         return await self._database.read(lambda c: int(c.execute(query).scalar_one()))
+
+    async def tally(self, wanted: DeliveryFilter) -> list[Tally]:
+        """How many there are, by state and handler."""
+        url = s.handlers.c.url
+        query = (
+            select(_D.state, url, func.count())
+            .select_from(JOINED)
+            .where(matching(wanted))
+            .group_by(_D.state, url)
+            .order_by(_D.state, url)
+        )
+        return await self._database.read(
+            lambda c: [Tally(DeliveryState(state), handler, int(count)) for state, handler, count in c.execute(query)]
+        )
+
+    async def done_since(self, since_ms: int) -> dict[int, int]:
+        """How many deliveries of each handler were done since then, by the index of what is over."""
+        query = (
+            select(_D.handler_id, func.count())
+            .where(_D.finished_at_ms >= since_ms, _D.state == "done", _D.collapsed_into.is_(None))
+            .group_by(_D.handler_id)
+        )
+        return await self._database.read(lambda c: {handler: int(count) for handler, count in c.execute(query)})
 
     async def counts(self) -> dict[str, int]:
         """How many deliveries are in each state, from the kept counts."""
@@ -132,11 +162,12 @@ class SqlDeskStore:
 
         def unit(connection: Connection) -> bool:
             row = connection.execute(
-                select(_D.id, _D.lane).where(_D.event_id == event_id, _D.blocks, _D.state.in_(("due", "held")))
+                select(_D.id, _D.lane)
+                .where(_D.event_id == event_id, _D.blocks, _D.state.in_(("due", "held")))
+                .with_for_update()
             ).one_or_none()
             if row is None or row.lane is None:
                 return False
-            lock_lanes(connection, [row.lane])
             connection.execute(
                 update(s.deliveries)
                 .where(_D.id == row.id, _D.state.in_(("due", "held")))
@@ -146,7 +177,7 @@ class SqlDeskStore:
             add_audit(connection, entry)
             return True
 
-        return await self._database.write(unit)
+        return await self._database.write(unit, locks=[EVERYTHING])
 
     async def drop(self, wanted: DeliveryFilter, reason: str, now_ms: int, entry: AuditEntry) -> int:
         """Give up matching deliveries that are not over, by a person's decision; how many."""
@@ -162,10 +193,7 @@ class SqlDeskStore:
 
     async def erase(self, entity: str, now_ms: int, entry: AuditEntry) -> int:
         """Overwrite the payloads of an entity everywhere; those still waiting are dropped; how many."""
-        not_erased = select(s.payloads.c.delivery_id).where(
-            s.payloads.c.delivery_id == _D.id, func.length(s.payloads.c.form) > 0
-        )
-        chosen = and_(_D.entity == entity, not_erased.exists(), _D.state != "leased")
+        chosen = and_(_D.entity == entity, _HAS_PAYLOAD, _D.state != "leased")
 
         def change(connection: Connection, ids: list[int]) -> None:
             connection.execute(
@@ -179,9 +207,14 @@ class SqlDeskStore:
         await self._database.write_alone(_truncate_log)
         return erased
 
+    async def unerased(self, entity: str) -> int:
+        """How many payloads of an entity are still there."""
+        query = select(func.count()).select_from(s.deliveries).where(_D.entity == entity, _HAS_PAYLOAD)
+        return await self._database.read(lambda c: int(c.execute(query).scalar_one()))
+
     async def _in_chunks(self, chosen: ColumnElement[bool], change: Callable[[Connection, list[int]], None]) -> int:
         """Apply a change to the chosen deliveries by id, some hundred a transaction; how many."""
-        page = select(_D.id).select_from(JOINED).order_by(_D.id).limit(CHUNK)
+        page = select(_D.id).select_from(JOINED).order_by(_D.id).limit(CHUNK).with_for_update(of=s.deliveries)
         done, last = 0, 0
         while True:
             after = last
@@ -192,7 +225,7 @@ class SqlDeskStore:
                     change(connection, ids)
                 return ids
 
-            ids = await self._database.write(unit)
+            ids = await self._database.write(unit, locks=[EVERYTHING])
             if not ids:
                 return done
             done, last = done + len(ids), ids[-1]
@@ -203,7 +236,6 @@ def give_up(connection: Connection, ids: list[int], reason: str, now_ms: int) ->
     if not ids:
         return
     lanes = list(connection.execute(select(_D.lane).where(_D.id.in_(ids), _D.lane.isnot(None)).distinct()).scalars())
-    lock_lanes(connection, lanes)
     connection.execute(
         update(s.deliveries)
         .where(_D.id.in_(ids), _D.state.in_(_WAITING))

@@ -19,6 +19,7 @@ from relay.core.model import App, Portal, Revocation, SealingKey
 from relay.core.signing import load_signing_key
 from relay.store import schema as s
 from relay.store.issuer_store import revoke_rows
+from relay.store.locks import EVERYTHING
 from relay.store.rows import DIRECTORY, add_audit, inserted_id, new_app_values, touch_directory
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class SqlDirectoryStore:
             connection.execute(delete(s.portals).where(s.portals.c.id == portal_id))
             touch_directory(connection)
 
-        await self._database.write(unit)
+        await self._database.write(unit, locks=[EVERYTHING])
 
     async def add_app(self, app: NewApp, now: int) -> int:
         """Store an application; its number. Conflict if the portal has one of that client id."""

@@ -1,14 +1,14 @@
 """Lanes in SQL: who waits behind whom, and who is next.
 
 Leans on the index of blocking deliveries. The head of a lane is due, leased or held; those behind it are accepted and
-wait. On PostgreSQL a lane is locked while it changes, so that two nodes never see two heads.
+wait. Whoever changes a lane holds its lock (locks.py), so that two nodes never see two heads.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, bindparam, case, func, literal_column, select, text, update
+from sqlalchemy import Connection, bindparam, case, func, literal_column, or_, select, update
 
 from relay.store import schema as s
 
@@ -23,6 +23,11 @@ _D = s.deliveries.c
 _B = s.deliveries.alias("blocking").c
 _W = s.deliveries.alias("waiting").c
 
+def _is_active() -> ColumnElement[bool]:
+    """Whether the blocking one is its lane's head; so spelt, the index finds it past any number that wait."""
+    return or_(*(_B.state == literal_column(f"'{state}'") for state in ("due", "leased", "held")))
+
+
 _PROMOTE = (
     update(s.deliveries)
     .where(
@@ -31,21 +36,12 @@ _PROMOTE = (
         .where(_W.lane == bindparam("which"), _W.blocks, _W.state == literal_column("'accepted'"))
         .scalar_subquery(),
         ~select(_B.id)
-        .where(_B.lane == bindparam("which"), _B.blocks, _B.state != literal_column("'accepted'"))
+        .where(_B.lane == bindparam("which"), _B.blocks, _is_active())
         .exists(),
     )
     .values(state="due", due_at_ms=_D.accepted_at_ms)
 )
 _NEXT = select(_W.id).where(_W.lane == _D.lane, _W.blocks, _W.state == literal_column("'accepted'")).exists()
-_LOCK = text("SELECT pg_advisory_xact_lock(lane) FROM unnest(CAST(:lanes AS bigint[])) AS lane ORDER BY lane")
-
-
-def lock_lanes(connection: Connection, lanes: Iterable[int | None]) -> None:
-    """Keep other nodes from changing these lanes until the transaction ends (SQLite has one writer anyway)."""
-    if connection.dialect.name == "postgresql":
-        wanted = sorted({lane for lane in lanes if lane is not None})
-        if wanted:
-            connection.execute(_LOCK, {"lanes": wanted})
 
 
 def first_state(lane: BindParameter[int | None]) -> ColumnElement[str]:
@@ -69,8 +65,12 @@ def promote_lanes(connection: Connection, lanes: Iterable[int]) -> None:
 
 def collapse_waiting(connection: Connection, fresh: Sequence[NewDelivery], now_ms: int) -> None:
     """Of several waiting events of one kind and entity keep the newest, where the application asks for that."""
-    newest = {(new.lane, new.item.event): new.event_id for new in fresh if new.collapse and new.lane is not None}
-    for (lane, event), event_id in newest.items():
+    newest = {
+        (new.lane, new.item.event, new.item.entity): new.event_id
+        for new in fresh
+        if new.collapse and new.lane is not None and new.item.entity is not None
+    }
+    for (lane, event, entity), event_id in newest.items():
         connection.execute(
             update(s.deliveries)
             .where(
@@ -78,7 +78,9 @@ def collapse_waiting(connection: Connection, fresh: Sequence[NewDelivery], now_m
                 _D.blocks,
                 _D.state == "accepted",
                 _D.event == event,
+                _D.entity == entity,
                 _D.attempts == 0,
+                ~_D.replay,
                 _D.event_id != event_id,
             )
             .values(state="done", blocks=False, last_error="collapsed", collapsed_into=event_id, finished_at_ms=now_ms)

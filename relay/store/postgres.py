@@ -1,35 +1,89 @@
 """PostgreSQL as the store, for several relay nodes.
 
-Leans on psycopg through SQLAlchemy. Every statement has a time limit, so that a database that hangs is a passing
-failure and not a hanging relay.
+Leans on psycopg through SQLAlchemy. Every operation has a time limit, in the server and on this side of the wire, so
+that a database that hangs or is cut off is a passing failure and not a hanging relay.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, create_engine, make_url, select
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
 
+from relay.core.errors import Unavailable
 from relay.store import schema as s
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from relay.store.database import Database
 
 STATEMENT_TIMEOUT_MS = 15_000
 CONNECT_TIMEOUT_S = 5
+ANSWER_TIMEOUT_S = 20.0
 
 
-def open_postgres(url: str) -> Engine:
-    """An engine over `postgresql://…`; connections are checked before use and end a statement that takes too long."""
-    return create_engine(
-        make_url(url).set(drivername="postgresql+psycopg"),
-        pool_pre_ping=True,
-        pool_timeout=CONNECT_TIMEOUT_S,
-        connect_args={
-            "connect_timeout": CONNECT_TIMEOUT_S,
-            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c idle_in_transaction_session_timeout=60000",
-        },
-    )
+def open_postgres(url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> Engine:
+    """An engine over `postgresql://…`; connections are checked before use, and no wait is longer than its limit.
+
+    Raises Unavailable if the driver is not installed.
+    """
+    try:
+        engine = create_engine(
+            make_url(url).set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            pool_timeout=CONNECT_TIMEOUT_S,
+            connect_args={
+                "connect_timeout": CONNECT_TIMEOUT_S,
+                "keepalives_idle": 5,
+                "keepalives_interval": 2,
+                "keepalives_count": 3,
+                "application_name": "bitrix-relay",
+                "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c idle_in_transaction_session_timeout=60000",
+            },
+        )
+    except ModuleNotFoundError as error:
+        raise Unavailable("A PostgreSQL store needs the driver: pip install 'bitrix-relay[postgres]'") from error
+    _limit_waits(engine, answer_timeout_s)
+    return engine
+
+
+def reading(engine: Engine) -> Engine:
+    """The same engine for reads: a transaction sees one moment, however many statements it has."""
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def without_time_limit(connection: Connection) -> None:
+    """Let this transaction's statements take as long as they need: a change of the schema."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+
+
+def _limit_waits(engine: Engine, limit_s: float) -> None:
+    """Give up a connection on which the server says nothing for too long: it may never speak again."""
+    import psycopg  # noqa: PLC0415 - there is none where SQLite is the store
+
+    class Limited(psycopg.Connection[Any]):
+        def wait(self, gen: Generator[Any, Any, Any], *options: Any, **named: Any) -> Any:
+            return super().wait(self._limited(gen), *options, **named)
+
+        def _limited(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+            until = time.monotonic() + limit_s
+            try:
+                wanted = next(gen)
+                while True:
+                    ready = yield wanted
+                    if time.monotonic() > until:
+                        self.pgconn.finish()
+                        raise psycopg.OperationalError(f"no answer within {limit_s:g} s")
+                    wanted = gen.send(ready)
+            except StopIteration as end:
+                return end.value
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:
+        return Limited.connect(*arguments, **options)
 
 
 class PostgresChanges:
@@ -40,12 +94,13 @@ class PostgresChanges:
 
     async def version(self, name: str) -> int:
         """The number of that name in `meta`. Raises Unavailable."""
-        query = select(s.meta.c.value).where(s.meta.c.name == name)
-
-        def unit(connection: Connection) -> int:
-            return int(connection.execute(query).scalar_one_or_none() or 0)
-
-        return await self._database.read(unit)
+        return await self._database.read_jointly(_versions, name)
 
     def close(self) -> None:
         """Nothing of its own to let go of."""
+
+
+def _versions(connection: Connection, names: list[str]) -> list[int]:
+    query = select(s.meta.c.name, s.meta.c.value).where(s.meta.c.name.in_(set(names)))
+    found = {row.name: int(row.value) for row in connection.execute(query)}
+    return [found.get(name, 0) for name in names]

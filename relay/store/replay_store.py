@@ -14,7 +14,8 @@ from relay.core.model import Replay
 from relay.store import schema as s
 from relay.store.delivery_filter import JOINED, dump_filter, load_filter, matching
 from relay.store.delivery_store import due_again
-from relay.store.lanes import lock_lanes, promote_lanes
+from relay.store.lanes import promote_lanes
+from relay.store.locks import EVERYTHING
 from relay.store.rows import add_audit, inserted_id
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class SqlReplayStore:
             row = connection.execute(unfinished.with_for_update(skip_locked=True)).one_or_none()
             return _replay_step(connection, row, now_ms, most) if row else None
 
-        return await self._database.write(unit)
+        return await self._database.write(unit, locks=[EVERYTHING])
 
     async def find_replay(self, replay_id: int) -> Replay | None:
         """How a replay stands."""
@@ -100,22 +101,22 @@ class SqlReplayStore:
 
 
 def _over_before(before_ms: int) -> Any:
-    return select(_D.id).where(_D.finished_at_ms < before_ms).order_by(_D.finished_at_ms)
+    over = select(_D.id).where(_D.finished_at_ms < before_ms).order_by(_D.finished_at_ms)
+    return over.with_for_update(skip_locked=True)  # another node may be making one of them due again
 
 
 def _replay_step(connection: Connection, row: Row[Any], now_ms: int, most: int) -> Replay:
     chosen = (matching(load_filter(row.wanted)), _D.state.in_(_REPLAYED), _D.id > row.cursor, _D.id <= row.upto)
     page = select(_D.id, _D.lane).select_from(JOINED).where(*chosen).order_by(_D.id).limit(most)
-    found = connection.execute(page).all()
+    found = connection.execute(page.with_for_update(of=s.deliveries)).all()
     ids = [one.id for one in found]
     kept = select(s.payloads.c.delivery_id).where(s.payloads.c.delivery_id.in_(ids), func.length(s.payloads.c.form) > 0)
     with_payload = set(connection.execute(kept).scalars())
     lanes = {one.lane for one in found if one.lane is not None and one.id in with_payload}
-    lock_lanes(connection, lanes)
     connection.execute(
         update(s.deliveries)
         .where(_D.id.in_(with_payload), _D.state.in_(_REPLAYED))
-        .values(**due_again(now_ms) | {"state": "accepted", "blocks": True, "replay": True})
+        .values(**due_again(now_ms) | {"state": "accepted", "blocks": True, "replay": True, "collapsed_into": None})
     )
     connection.execute(update(s.deliveries).where(_D.id.in_(with_payload), _D.lane.is_(None)).values(state="due"))
     promote_lanes(connection, lanes)

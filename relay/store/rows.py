@@ -51,7 +51,7 @@ def new_app_values(app: NewApp, now: int) -> dict[str, Any]:
 def touch_directory(connection: Connection) -> None:
     """Raise the directory version, in the transaction that changes what the directory holds."""
     changed = connection.execute(update(s.meta).where(s.meta.c.name == DIRECTORY).values(value=s.meta.c.value + 1))
-    if not changed.rowcount:
+    if not changed.rowcount:  # the very first time: another node's first one makes this unit run again
         connection.execute(insert(s.meta).values(name=DIRECTORY, value=1))
 
 

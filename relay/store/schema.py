@@ -6,7 +6,7 @@ secret or a token in the clear: `_hash` columns are hashes, `_sealed` columns ar
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BigInteger,
@@ -20,14 +20,34 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     false,
     text,
 )
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
 
 metadata = MetaData()
 
 # SQLite gives ids of its own only to a column that is exactly INTEGER.
 _Id = BigInteger().with_variant(Integer, "sqlite")
+
+
+def without_nul(text: str) -> str:
+    """What PostgreSQL, which stores no U+0000, keeps of a text of foreign making: the symbol for it instead."""
+    return text.replace("\x00", "\u2400")
+
+
+class _WithoutNul(TypeDecorator[str]):
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return without_nul(value) if value else value
+
+
+_Foreign = Text().with_variant(_WithoutNul(), "postgresql")
 
 meta = Table(
     "meta",
@@ -127,7 +147,7 @@ grants = Table(
     Column("app_number", _Id, ForeignKey("apps.number"), nullable=False, index=True),
     Column("user_id", BigInteger, nullable=False),
     Column("scope", String(2000)),
-    Column("tz_offset", String(20)),
+    Column("tz_offset", _Foreign),
     Column("created_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
     sqlite_autoincrement=True,
@@ -188,12 +208,13 @@ handlers = Table(
     metadata,
     Column("id", _Id, primary_key=True),
     Column("portal_id", _Id, ForeignKey("portals.id"), nullable=False),
-    Column("client_id", String(128), nullable=False),
-    Column("url", Text, nullable=False),
+    Column("client_id", _Foreign, nullable=False),
+    Column("url", _Foreign, nullable=False),
     Column("paused", Boolean, nullable=False, server_default=false()),
     Column("probe_at_ms", BigInteger, nullable=False, server_default="0"),
     sqlite_autoincrement=True,
 )
+# On PostgreSQL over the md5 of both texts: an entry of an index has not room for every URL.
 Index("handlers_url", handlers.c.portal_id, handlers.c.client_id, handlers.c.url, unique=True)
 
 # blocks: while it is true the later deliveries of its lane wait. due_at_ms of a held one: when it is probed.
@@ -204,9 +225,9 @@ deliveries = Table(
     Column("event_id", String(32), nullable=False, unique=True),
     Column("portal_id", _Id, nullable=False),
     Column("handler_id", _Id, nullable=False),
-    Column("event", String(200), nullable=False),
-    Column("category", String(200), nullable=False),
-    Column("entity", String(200)),
+    Column("event", _Foreign, nullable=False),
+    Column("category", _Foreign, nullable=False),
+    Column("entity", _Foreign),
     Column("item_id", String(32)),
     Column("lane", BigInteger),
     Column("blocks", Boolean, nullable=False),
@@ -244,7 +265,13 @@ _partial(
     deliveries.c.due_at_ms,
     where="state = 'held' AND hold_reason = 'budget'",
 )
-_partial("deliveries_lane", deliveries.c.lane, deliveries.c.id, where="lane IS NOT NULL AND blocks")
+_partial(
+    "deliveries_lane",
+    deliveries.c.lane,
+    deliveries.c.state,
+    deliveries.c.id,
+    where="lane IS NOT NULL AND blocks",
+)
 _partial("deliveries_over", deliveries.c.finished_at_ms, where="finished_at_ms IS NOT NULL")
 _partial("deliveries_spent", deliveries.c.finished_at_ms, where="finished_at_ms IS NOT NULL AND NOT payload_gone")
 _partial("deliveries_entity", deliveries.c.entity, where="entity IS NOT NULL")

@@ -15,7 +15,7 @@ from relay.store.directory_store import SqlDirectoryStore
 from relay.store.issuer_store import SqlIssuerStore
 from relay.store.migrations import migrate
 from relay.store.portal_store import SqlPortalStore
-from relay.store.postgres import PostgresChanges, open_postgres
+from relay.store.postgres import PostgresChanges, open_postgres, reading
 from relay.store.replay_store import SqlReplayStore
 from relay.store.sqlite import SqliteChanges, open_sqlite
 from relay.store.token_store import SqlTokenStore
@@ -23,6 +23,8 @@ from relay.store.token_store import SqlTokenStore
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+MIGRATION_TIMEOUT_S = 3600.0
 
 
 class SqlStore(
@@ -77,12 +79,14 @@ def open_sqlite_store(path: Path, open_key: Callable[[bytes], bytes], *, upgrade
 
 def open_postgres_store(url: str, open_key: Callable[[bytes], bytes], *, upgrade: bool) -> SqlStore:
     """Open (and with `upgrade` migrate) the database. Raises Unavailable."""
-    engine = open_postgres(url)
     if upgrade:
+        migrating = open_postgres(url, answer_timeout_s=MIGRATION_TIMEOUT_S)
         try:
-            migrate(engine)
+            migrate(migrating)
         except DBAPIError as error:
-            engine.dispose()
             raise unavailable(error) from error
-    database = Database(engine)
+        finally:
+            migrating.dispose()
+    engine = open_postgres(url)
+    database = Database(engine, reading(engine))
     return SqlStore(database, PostgresChanges(database), open_key)

@@ -37,7 +37,7 @@ async def read_body(request: web.Request, max_bytes: int, timeout_s: float) -> b
                 chunks.append(chunk)
     except TimeoutError as error:
         raise InvalidRequest("The body took too long to arrive.", status=408) from error
-    except (web.RequestPayloadError, HttpProcessingError) as error:
+    except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
         raise InvalidRequest("The body could not be read.") from error
     return b"".join(chunks)
 
@@ -46,7 +46,7 @@ def _arrived(request: web.Request, max_bytes: int) -> bytes:
     """The body, where all of it came with the head, as nearly every one does."""
     try:
         body = request.content.read_nowait()
-    except (web.RequestPayloadError, HttpProcessingError) as error:
+    except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
         raise InvalidRequest("The body could not be read.") from error
     if len(body) > max_bytes:
         raise RequestTooLarge(f"The body is larger than {max_bytes} bytes.")

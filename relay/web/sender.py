@@ -12,6 +12,7 @@ import socket
 import ssl
 import time
 from email.utils import parsedate_to_datetime
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -19,15 +20,18 @@ from yarl import URL
 
 from relay import __version__
 from relay.core.model import Outcome, Verdict
-from relay.core.urlpolicy import allows, host_is_literal, parse_target
+from relay.core.urlpolicy import MAX_URL_LENGTH, allows, host_is_literal, parse_target
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from relay.core.rules import DeliveryRules, Transport
     from relay.core.urlpolicy import UrlPolicy
     from relay.ports import Message
 
 _USER_AGENT = f"bitrix-relay/{__version__}"
 _GONE = 410
+MAX_KNOWN_URLS = 1024
 
 
 class AddressRefused(OSError):
@@ -40,6 +44,7 @@ class HttpSender:
     def __init__(self, connections: int) -> None:
         self._connections = connections
         self._pools: dict[tuple[int, str], tuple[UrlPolicy, aiohttp.ClientSession]] = {}
+        self._refusals: dict[int, tuple[UrlPolicy, Callable[[str], str | None]]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     async def send(self, message: Message, policy: UrlPolicy, rules: DeliveryRules) -> Outcome:
@@ -62,30 +67,43 @@ class HttpSender:
     async def _post(
         self, message: Message, policy: UrlPolicy, rules: DeliveryRules
     ) -> tuple[Verdict, int | None, str | None, float | None]:
-        target = parse_target(message.url)
-        if target is None:
-            return Verdict.HOLD, None, "bad_url", None
-        if host_is_literal(target.host) and not allows(policy, target.host, target.host):
-            return Verdict.HOLD, None, "address_refused", None
+        refusal = self._refusal(message, policy)
+        if refusal is not None:
+            return Verdict.HOLD, None, refusal, None
         deadline = asyncio.get_running_loop().time() + rules.timeout_s
         url = URL(message.url, encoded=" " not in message.url)
         proxy = rules.transport.proxy or None
+        response = None
         try:
             session = self._session(message.portal_id, policy, rules)
             async with asyncio.timeout_at(deadline):
                 response = await session.post(
                     url, data=message.body, headers=message.headers, allow_redirects=False, proxy=proxy
                 )
+                await _drain(response, rules.response_bytes)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            verdict, word = _failure(error)
-            return verdict, None, word, None
-        async with response:
-            await _drain(response, deadline, rules.response_bytes)
+            if response is None:
+                verdict, word = _failure(error)
+                return verdict, None, word, None
+            # The status has been given: what becomes of the body changes nothing (protocol.md section 5).
+        finally:
+            if response is not None:
+                response.close()  # of an answer that was read to its end the connection is already free for the next
         if 200 <= response.status < 300:
             return Verdict.DELIVERED, response.status, None, None
         if response.status == _GONE:
             return Verdict.HOLD, response.status, "gone", None
         return Verdict.RETRY, response.status, "status", _retry_after_s(response.headers.get("Retry-After"))
+
+    def _refusal(self, message: Message, policy: UrlPolicy) -> str | None:
+        """Why this URL may not be called at all, or None; found out once for a URL and policy."""
+        if len(message.url) > MAX_URL_LENGTH:
+            return "bad_url"
+        known = self._refusals.get(message.portal_id)
+        if known is None or known[0] is not policy:
+            known = policy, lru_cache(maxsize=MAX_KNOWN_URLS)(partial(_refusal_of, policy))
+            self._refusals[message.portal_id] = known
+        return known[1](message.url)
 
     def _session(self, portal_id: int, policy: UrlPolicy, rules: DeliveryRules) -> aiohttp.ClientSession:
         transport = rules.transport
@@ -138,6 +156,15 @@ class _CheckingResolver(aiohttp.ThreadedResolver):
         return allowed
 
 
+def _refusal_of(policy: UrlPolicy, url: str) -> str | None:
+    target = parse_target(url)
+    if target is None:
+        return "bad_url"
+    if host_is_literal(target.host) and not allows(policy, target.host, target.host):
+        return "address_refused"
+    return None
+
+
 async def _close_later(session: aiohttp.ClientSession, delay_s: float) -> None:
     try:
         await asyncio.sleep(delay_s)
@@ -145,21 +172,11 @@ async def _close_later(session: aiohttp.ClientSession, delay_s: float) -> None:
         await session.close()
 
 
-async def _drain(response: aiohttp.ClientResponse, deadline: float, most_bytes: int) -> None:
-    """Read the answer's body, so that the connection can be used again; close one that has no end.
-
-    What becomes of the body changes nothing: the status has been given (protocol.md section 5).
-    """
-    size = 0
-    try:
-        async with asyncio.timeout_at(deadline):
-            async for chunk in response.content.iter_any():
-                size += len(chunk)
-                if size > most_bytes:
-                    response.close()
-                    return
-    except (aiohttp.ClientError, OSError, ValueError):
-        response.close()
+async def _drain(response: aiohttp.ClientResponse, most_bytes: int) -> None:
+    """Read the answer's body, so that the connection can be used again; not one that has no end."""
+    content, size = response.content, 0
+    while not content.at_eof() and size <= most_bytes:
+        size += len(await content.readany())
 
 
 def _tls(transport: Transport) -> ssl.SSLContext | bool:
@@ -178,11 +195,11 @@ def _retry_after_s(header: str | None) -> float | None:
     """Seconds from a number or a date (RFC 9110 section 10.2.3)."""
     if not header:
         return None
-    if header.strip().isdigit():
+    if header.isascii() and header.strip().isdigit():
         return float(header.strip()[:9])
     try:
         return max(parsedate_to_datetime(header).timestamp() - time.time(), 0.0)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

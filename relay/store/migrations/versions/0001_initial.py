@@ -64,9 +64,9 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement a table
         sa.Column("event_id", sa.String(length=32), nullable=False),
         sa.Column("portal_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("handler_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("event", sa.String(length=200), nullable=False),
-        sa.Column("category", sa.String(length=200), nullable=False),
-        sa.Column("entity", sa.String(length=200), nullable=True),
+        sa.Column("event", sa.Text(), nullable=False),
+        sa.Column("category", sa.Text(), nullable=False),
+        sa.Column("entity", sa.Text(), nullable=True),
         sa.Column("item_id", sa.String(length=32), nullable=True),
         sa.Column("lane", sa.BigInteger(), nullable=True),
         sa.Column("blocks", sa.Boolean(), nullable=False),
@@ -120,7 +120,7 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement a table
         )
         batch_op.create_index(
             "deliveries_lane",
-            ["lane", "id"],
+            ["lane", "state", "id"],
             unique=False,
             sqlite_where=sa.text("lane IS NOT NULL AND blocks = 1"),
             postgresql_where=sa.text("lane IS NOT NULL AND blocks"),
@@ -305,7 +305,7 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement a table
         "handlers",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("portal_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("client_id", sa.String(length=128), nullable=False),
+        sa.Column("client_id", sa.Text(), nullable=False),
         sa.Column("url", sa.Text(), nullable=False),
         sa.Column("paused", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("probe_at_ms", sa.BigInteger(), server_default="0", nullable=False),
@@ -316,8 +316,9 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement a table
         sa.PrimaryKeyConstraint("id"),
         sqlite_autoincrement=True,
     )
-    with op.batch_alter_table("handlers", schema=None) as batch_op:
-        batch_op.create_index("handlers_url", ["portal_id", "client_id", "url"], unique=True)
+    is_postgres = op.get_bind().dialect.name == "postgresql"
+    handler_key = [sa.text("md5(client_id)"), sa.text("md5(url)")] if is_postgres else ["client_id", "url"]
+    op.create_index("handlers_url", "handlers", ["portal_id", *handler_key], unique=True)
 
     op.create_table(
         "codes",
@@ -346,7 +347,7 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement a table
         sa.Column("app_number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("user_id", sa.BigInteger(), nullable=False),
         sa.Column("scope", sa.String(length=2000), nullable=True),
-        sa.Column("tz_offset", sa.String(length=20), nullable=True),
+        sa.Column("tz_offset", sa.Text(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("revoked_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -380,7 +381,6 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement a table
         batch_op.create_index(batch_op.f("ix_refresh_tokens_expires"), ["expires"], unique=False)
         batch_op.create_index(batch_op.f("ix_refresh_tokens_grant_id"), ["grant_id"], unique=False)
 
-    is_postgres = op.get_bind().dialect.name == "postgresql"
     for statement in POSTGRES_TRIGGERS if is_postgres else SQLITE_TRIGGERS:
         op.get_bind().exec_driver_sql(statement.replace("%", "%%") if is_postgres else statement)
     # ### end Alembic commands ###
