@@ -77,6 +77,7 @@ class Dispatcher:
         self._tries: dict[int, asyncio.Task[None]] = {}
         self._ended: list[_Ended] = []
         self._to_store = asyncio.Event()
+        self._storing = asyncio.Lock()
         self._wake = asyncio.Event()
         self._stopped = asyncio.Event()
 
@@ -145,6 +146,7 @@ class Dispatcher:
 
     async def _sweep(self) -> None:
         """Find what nobody rang for: expired leases, held ones to probe, work that another process made due."""
+        await self._store_ended()  # what is known here must not be tried again only because its lease ran out
         now_ms = self._clock.now_ms()
         if any(lease.until_ms <= now_ms for lease in self._leases.values()):
             await self._prolong()  # after a jump of the clock what is in hand here is not over for that
@@ -266,14 +268,15 @@ class Dispatcher:
                 self._to_store.set()
 
     async def _store_ended(self) -> None:
-        batch, self._ended = self._ended, []
-        if not batch:
-            return
-        try:
-            await self._store.finish([ended.finished for ended in batch], self._owner)
-        except BaseException:
-            self._ended = batch + self._ended
-            raise
+        async with self._storing:
+            batch, self._ended = self._ended, []
+            if not batch:
+                return
+            try:
+                await self._store.finish([ended.finished for ended in batch], self._owner)
+            except BaseException:
+                self._ended = batch + self._ended
+                raise
         for ended in batch:
             self._let_go(ended.finished.delivery_id, ended.finished.attempt)
             await self._go_on(ended)

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from relay.app.selftest_bed import Bed, Client, Refuted, Reply
+from jwt import PyJWTError
+
+from relay.app.selftest_bed import FORM, Bed, Client, Refuted, Reply
 from relay.app.selftest_grants import GRANT_CHECKS
 from relay.app.selftest_tokens import TOKEN_CHECKS
 from relay.core.errors import NotFound
@@ -72,7 +74,7 @@ class SelfTest:
         """Run every check. Raises WrongRelay, NoAnswer, and Unavailable of the store."""
         await self._remove_leftovers()
         async with self._bed(ask) as bed:
-            return [await _judged(check, source, bed) for check, source in CHECKS]
+            return [await judged(check, source, bed) for check, source in CHECKS]
 
     @asynccontextmanager
     async def _bed(self, ask: Ask) -> AsyncIterator[Bed]:
@@ -124,16 +126,16 @@ class SelfTest:
                 await self._portals.remove(portal)
 
 
-async def _judged(check: Callable[[Bed], Awaitable[None]], source: str, bed: Bed) -> Finding:
+async def judged(check: Callable[[Bed], Awaitable[None]], source: str, bed: Bed) -> Finding:
+    """What one check comes to."""
     try:
         await check(bed)
     except Refuted as error:
         return Finding(check.__name__, source, False, error.expected, error.found)
-    except (LookupError, TypeError, ValueError) as error:  # an answer of quite another shape
+    except (LookupError, TypeError, ValueError, PyJWTError) as error:  # an answer of quite another shape
         return Finding(check.__name__, source, False, "-", type(error).__name__)
     return Finding(check.__name__, source, passed=True)
 
 
 async def _posted(ask: Ask, path: str, fields: dict[str, str]) -> Reply:
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    return await ask("POST", path, body=urlencode(fields).encode(), headers=headers)
+    return await ask("POST", path, body=urlencode(fields).encode(), headers=FORM)

@@ -6,6 +6,7 @@ or an application that it did not make.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from relay.core.directory import Directory
     from relay.ports import Clock, Entropy, Store
 
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+IMPATIENT = frozenset({429, 503})
+WAIT_S, MOST_WAITS = 1.0, 3
 USER = "67"
 STATE = "selftest"
 
@@ -99,12 +103,24 @@ class Bed:
 
     async def post(self, path: str, fields: Mapping[str, str], **headers: str) -> Reply:
         """A form."""
-        sent = {"Content-Type": "application/x-www-form-urlencoded", **headers}
-        return await self.ask("POST", path, body=urlencode(fields).encode(), headers=sent)
+        sent = {**FORM, **headers}
+        return await self.patiently("POST", path, body=urlencode(fields).encode(), headers=sent)
 
     async def get(self, path: str, **fields: str) -> Reply:
         """A query."""
-        return await self.ask("GET", f"{path}?{urlencode(fields)}" if fields else path)
+        return await self.patiently("GET", f"{path}?{urlencode(fields)}" if fields else path)
+
+    async def patiently(
+        self, method: str, target: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """Ask, and again where failures of an earlier run have made the relay impatient."""
+        reply = await self.ask(method, target, body=body, headers=headers)
+        for _ in range(MOST_WAITS):
+            if reply.status not in IMPATIENT:
+                break
+            await asyncio.sleep(WAIT_S)
+            reply = await self.ask(method, target, body=body, headers=headers)
+        return reply
 
     async def rest(self, method: str, **fields: str) -> Reply:
         """A call of the portal's."""

@@ -11,7 +11,7 @@ import hashlib
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from relay.app.selftest_bed import STATE, Client, Refuted, expect
+from relay.app.selftest_bed import FORM, STATE, Client, Refuted, expect
 from relay.core.vault import hash_token
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ async def duplicate_parameters(bed: Bed) -> None:
     for endpoint, fields in _ENDPOINTS.items():
         for name in ("client_id", "client_secret", *fields):
             body = urlencode([*fields.items(), *bed.app.fields.items(), (name, "again")]).encode()
-            reply = await bed.ask("POST", endpoint, body=body)
+            reply = await bed.patiently("POST", endpoint, body=body, headers=FORM)
             expect(reply.verdict, "400 invalid_request")
 
 
@@ -131,8 +131,9 @@ async def uniform_client_errors(bed: Bed) -> None:
 
 
 async def guessing_is_slowed_down(bed: Bed) -> None:
+    wrong = {**_REFRESH, "client_id": bed.app.client_id, "client_secret": "x"}
     for _ in range(MOST_FAILURES):
-        reply = await bed.post("/oauth/token/", {**_REFRESH, "client_id": bed.app.client_id, "client_secret": "x"})
+        reply = await bed.ask("POST", "/oauth/token/", body=urlencode(wrong).encode(), headers=FORM)
         if reply.status != 401:
             break
     expect(reply.verdict, "429 slow_down")

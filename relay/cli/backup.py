@@ -124,7 +124,7 @@ def _gather(terminal: Terminal, config: Config, folder: Path, key: bytes | None)
     return Manifest(__version__, schema, created_at, members)
 
 
-def copy_database(source: Path, target: Path, report: Report) -> str | None:
+def copy_database(source: Path, target: Path, report: Report, pages: int = PAGES_A_STEP) -> str | None:
     """Copy a SQLite database that may be in use; its schema version, or None for a copy that is not sound.
 
     Raises sqlite3.Error.
@@ -139,7 +139,8 @@ def copy_database(source: Path, target: Path, report: Report) -> str | None:
         # One snapshot for the whole copy: else every commit of the relay's would make it begin anew.
         reading.execute("BEGIN")
         read_version(reading)
-        reading.backup(writing, pages=PAGES_A_STEP, progress=lambda _status, left, total: report(total - left, total))
+        reading.backup(writing, pages=pages, progress=lambda _status, left, total: report(total - left, total))
+        reading.execute("COMMIT")  # the relay's log may be shortened again
         writing.execute("PRAGMA journal_mode = DELETE")
         sound = writing.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         return read_version(writing) if sound else None

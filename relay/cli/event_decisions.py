@@ -152,7 +152,9 @@ def erase(
     ctx: typer.Context,
     entity: Annotated[
         str,
-        typer.Option("--entity", metavar="ENTITY", help="The entity, e.g. crm.contact:123, as `relay event show` names it."),
+        typer.Option(
+            "--entity", metavar="ENTITY", help="The entity, e.g. crm.contact:123, as `relay event show` names it."
+        ),
     ],
     yes: Yes = False,
     home: Home = None,

@@ -106,7 +106,7 @@ def _usage(command: Any, ctx: Any, tr: Translator) -> str:
 
 def _option(param: Any, tr: Translator) -> tuple[str, str]:
     names = ", ".join([*param.opts, *param.secondary_opts])
-    shown = names if param.is_flag else f"{names} {param.metavar}"
+    shown = names if param.is_flag else f"{names} {param.metavar or param.name.upper()}"
     return shown, f"{tr(param.help or '')}{' ' + tr('(required)') if param.required else ''}"
 
 

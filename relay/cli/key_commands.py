@@ -105,11 +105,11 @@ GROUP = (("list", list_keys, _LIST), ("rotate", rotate, _ROTATE))
 
 
 def key_states(keys: Sequence[Key], now: int) -> list[tuple[Key, str]]:
-    """Where each of one owner's keys stands, the newest first."""
+    """Where each of one owner's keys stands, the newest first; of two of one second that without a successor."""
     active = active_key(keys, now)
     return [
         (one, ACTIVE if one is active else PUBLISHED if one.active_from > now else RETIRED)
-        for one in sorted(keys, key=lambda one: one.active_from, reverse=True)
+        for one in sorted(keys, key=lambda one: (one.active_from, one.good_until is None), reverse=True)
     ]
 
 

@@ -12,7 +12,7 @@ import sqlite3
 import tempfile
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -26,9 +26,6 @@ from relay.cli.progress import progress
 from relay.cli.terminal import Terminal, terminal_of
 from relay.cli.times import iso
 from relay.names import CONFIG_FILE, DATABASE_FILE, MASTER_KEY_FILE, MASTER_KEY_VARIABLE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 EXAMPLES = """
 relay restore /var/backups/relay-2026-05-01.tar.gz
@@ -55,6 +52,8 @@ def restore(
         raise Failed(
             tr("{home} is not empty: a backup is restored only into an empty home directory.", home=terminal.home)
         )
+    for stale in _stale(terminal.home):
+        shutil.rmtree(stale)
     new = make_home(terminal.home)
     try:
         manifest = _restore(terminal, file)
@@ -91,8 +90,6 @@ def restore(
 
 def _restore(terminal: Terminal, file: Path) -> Manifest:
     tr, home = terminal.tr, terminal.home
-    for stale in _stale(home):
-        shutil.rmtree(stale)
     with tempfile.TemporaryDirectory(dir=home, prefix=_STAGE) as folder:
         stage = Path(folder)
         with read_archive(file) as (manifest, archive):
@@ -167,5 +164,5 @@ def _contents(home: Path) -> list[Path]:
     return [path for path in home.iterdir() if not path.name.startswith(_STAGE)] if home.exists() else []
 
 
-def _stale(home: Path) -> Iterator[Path]:
-    return home.glob(f"{_STAGE}*")
+def _stale(home: Path) -> list[Path]:
+    return list(home.glob(f"{_STAGE}*"))

@@ -153,7 +153,9 @@ class SqlIssuerStore:
 
 
 def revoke_rows(connection: Connection, revocation: Revocation, entry: AuditEntry) -> None:
-    """Write a revocation with all it ends, in the caller's transaction."""
+    """Write a revocation with all it ends, in the caller's transaction; of a portal that is gone nothing is left."""
+    if not connection.execute(select(exists().where(s.portals.c.id == revocation.portal_id))).scalar_one():
+        return
     through = revocation.through
     if revocation.serial is None:
         through = max(through, _latest_mark(connection, revocation) + 1)

@@ -13,6 +13,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING
 
+from tests.bench.cores import memory_mb
 from tests.bench.events import batches, events, latency
 from tests.bench.loop import run
 from tests.bench.report import Figure, document, table
@@ -38,12 +39,20 @@ async def _measure(names: Sequence[str], options: Options) -> tuple[list[Figure]
     async with stage(options) as running:
         for name in names:
             figures += await BENCHES[name](running)
-        heading = (
-            f"{os.cpu_count()} cores, Python {platform.python_version()}; {running.cores}; "
-            f"{options.connections} connections, {options.rounds} turns of {options.seconds} s; "
-            f"one fsync {_fsync_ms():.2f} ms; {running.board.repeats} events delivered twice"
-        )
+        heading = _heading(running)
     return figures, heading
+
+
+def _heading(running: Stage) -> str:
+    """What the figures were got with, and what else there is to say of the relay."""
+    options, relay = running.options, running.relay
+    return (
+        f"{os.cpu_count()} cores, Python {platform.python_version()}; {running.cores}; "
+        f"{options.connections} connections, {options.rounds} turns of {options.seconds} s; "
+        f"one fsync {_fsync_ms():.2f} ms; load average {os.getloadavg()[0]:.1f}\n"
+        f"relay: ready after {relay.ready_s:.1f} s, {memory_mb(relay.pid):.0f} MB resident, "
+        f"{options.backlog} events waiting for a dead handler, {running.board.repeats} events delivered twice"
+    )
 
 
 def _fsync_ms(tries: int = 100) -> float:
@@ -64,11 +73,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="of one measurement of one side")
     parser.add_argument("--rounds", type=int, default=3, help="turns of baseline and relay")
     parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--backlog", type=int, default=0, help="events that wait for a dead handler meanwhile")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     given = parser.parse_args()
     if unknown := set(given.names) - set(BENCHES):
         parser.error(f"there is no bench {', '.join(sorted(unknown))}")
-    options = Options(given.seconds, given.rounds, given.connections)
+    options = Options(given.seconds, given.rounds, given.connections, given.backlog)
     figures, heading = run(_measure(given.names or list(BENCHES), options))
     print((document if given.json else table)(figures, heading))
 

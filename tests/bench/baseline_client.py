@@ -1,7 +1,7 @@
 """Promises: the bare client the relay's delivery is compared with: POSTs of a handler's form, on aiohttp.
 
-Leans on: aiohttp as it comes. Reads `URL CONCURRENCY SECONDS` lines, answers each with posts a second; and
-`URL PACE SECONDS FIRST` lines beginning with `paced`, each with the times of sending, in nanoseconds.
+Leans on: aiohttp as it comes. Reads lines and answers each: `URL CONCURRENCY SECONDS` with posts a second,
+`paced URL PACE SECONDS FIRST` with the times at which the events were to be sent (monotonic clock, nanoseconds).
 Must never: do less than any aiohttp client must: send the form, read the answer.
 """
 

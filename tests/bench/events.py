@@ -163,4 +163,4 @@ def _percentile(percent: int, bare: list[float], ours: list[float]) -> Figure:
     mine, theirs = (quantiles(sample, n=100, method="inclusive")[percent - 1] for sample in (ours, bare))
     notes = f"{len(ours)} events; slowest {max(ours):.1f} ms"
     name = f"sent to delivered at {PACE}/s, p{percent}"
-    return Figure(name, "ms", mine, theirs, mine / theirs, "< 100" if percent == 99 else "", notes)
+    return Figure(name, "ms", mine, theirs, mine / theirs, None, "< 100" if percent == 99 else "", notes)

@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """seconds: of one measurement of one side. rounds: how often both sides take turns."""
+    """seconds: of one measurement of one side. rounds: how often both sides take turns.
+
+    backlog: so many events wait for a dead handler meanwhile.
+    """
 
     seconds: float = 3.0
     rounds: int = 3
     connections: int = 32
+    backlog: int = 0
 
 
 @dataclass(slots=True)
@@ -61,7 +65,7 @@ async def stage(options: Options) -> AsyncIterator[Stage]:
             python("tests.bench.sink", str(folder / "board"), core=cores.sink) as sink,
             python("tests.bench.baseline_server", core=cores.server) as server,
             python("tests.bench.baseline_client", core=cores.server) as client,
-            relay_process(folder, cores.server, options.connections) as relay,
+            relay_process(folder, cores.server, options.connections, options.backlog) as relay,
         ):
             yield Stage(
                 options=options,

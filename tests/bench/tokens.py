@@ -15,8 +15,8 @@ from tests.bench.load import Load, full_load
 from tests.bench.report import Figure, rate_figure
 
 if TYPE_CHECKING:
+    from tests.bench.home import App
     from tests.bench.load import Script
-    from tests.bench.relay_process import App
     from tests.bench.stage import Stage
 
 REFRESH_AIM = 0.15

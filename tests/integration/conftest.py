@@ -13,14 +13,21 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 
 from relay.config import DATABASE_FILE
-from tests.integration.live_relay import LiveRelay, running_relay
+from tests.integration.adapters import ADAPTERS, Adapter
+from tests.integration.commands import relay
+from tests.integration.live_relay import LiveRelay, make_home, running_relay
+from tests.integration.quiet import PORTAL, Quiet
 from tests.integration.sink import Sink, running_sink
 from tests.integration.site import Site, open_site
+from tests.servers.fixtures import postgres_server, postgres_url, rabbit_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
+    from relay.store.sql_store import SqlStore
+
+__all__ = ["postgres_server", "postgres_url", "rabbit_server"]
 OpenSite: TypeAlias = "Callable[[Mapping[str, Any]], Awaitable[Site]]"
 
 
@@ -49,6 +56,33 @@ async def live(tmp_path: Path, template: Path) -> AsyncIterator[LiveRelay]:
     """A running relay that knows nobody."""
     async with running_relay(tmp_path / "home", template=template) as running:
         yield running
+
+
+@pytest.fixture(params=sorted(ADAPTERS))
+async def adapter(request: pytest.FixtureRequest, template: Path) -> AsyncIterator[Adapter]:
+    """An empty database of each kind."""
+    async with AsyncExitStack() as stack:
+        yield ADAPTERS[request.param](request, template, stack)
+
+
+@pytest.fixture
+async def store(adapter: Adapter) -> SqlStore:
+    """The open store over it."""
+    return await adapter.open()
+
+
+@pytest.fixture(scope="session")
+def announced(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Path:
+    """The database of a relay that knows one portal, made once."""
+    home = make_home(tmp_path_factory.mktemp("announced") / "home", template=template)
+    assert relay("portal", "add", PORTAL, "--home", home).status == 0
+    return home / DATABASE_FILE
+
+
+@pytest.fixture
+def quiet(tmp_path: Path, announced: Path) -> Quiet:
+    """A home with one portal that nobody serves."""
+    return Quiet(make_home(tmp_path / "quiet", template=announced))
 
 
 @pytest.fixture

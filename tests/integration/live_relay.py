@@ -58,13 +58,13 @@ class MovableClock:
 
 @dataclass(slots=True)
 class LiveRelay:
-    """A running relay. service, admin: `host:port` of its listeners."""
+    """A running relay. service, admin: `host:port` of its listeners. relay: the operator's hands on its store."""
 
     relay: Relay
-    runtime: Runtime
     service: str
     admin: str
     clock: MovableClock = field(default_factory=MovableClock)
+    runtime: Runtime | None = None
 
     async def ask(self, request: Request | bytes) -> Answer:
         """Send a request to the service listener."""
@@ -100,7 +100,7 @@ async def running_relay(
     runtime = Runtime(relay)
     try:
         async with runtime.running() as (service, admin):
-            yield LiveRelay(relay, runtime, service, admin, clock)
+            yield LiveRelay(relay, service, admin, clock, runtime)
     finally:
         await relay.store.close()
 

@@ -38,6 +38,10 @@ class Call:
         return int(self.headers["x-relay-attempt"])
 
 
+class HangUp(Exception):
+    """Raised by a behaviour: the connection ends without an answer."""
+
+
 Behaviour = Callable[[Call], Awaitable[web.StreamResponse]]
 
 
@@ -81,7 +85,12 @@ class Sink:
         self.calls.append(call)
         async with self._came:
             self._came.notify_all()
-        return await self.behaviours.get(call.path, self.behaviour)(call)
+        try:
+            return await self.behaviours.get(call.path, self.behaviour)(call)
+        except HangUp:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
 
 
 @contextlib.asynccontextmanager

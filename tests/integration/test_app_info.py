@@ -74,6 +74,8 @@ async def test_the_answer_holds_all_that_libraries_read(site: Site) -> None:
         },
     }
     assert isinstance(result["install"]["member_type"], str)
+    assert result["install"]["installed"] is True
+    assert type(result["user_id"]) is int
 
 
 async def test_the_answer_holds_the_time_block_of_a_rest_answer(site: Site) -> None:

@@ -1,66 +1,30 @@
 """Promises that the `relay` command keeps its contract: one JSON document, one sentence, the right exit status.
 
-Leans on the real command as a process, on real homes with real SQLite. Touches only a test's own folder.
+Leans on the real command in a process of its own, on real homes with real SQLite. Touches only a test's own folder.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import stat
 import subprocess
 import sys
 import tomllib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from argon2 import PasswordHasher
 
-from relay.build import open_relay
+from relay.cli.program import COMMANDS, build_command
 from relay.config import load_config
+from relay.opened import open_relay
+from tests.integration.commands import COMMAND_TIMEOUT_S, Ran, as_typed, environment, is_one_sentence, relay
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PORTAL = "https://portal.example.com"
-COMMAND_TIMEOUT_S = 60
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a finished command wrote, and its exit status."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """The one JSON document that standard output must be."""
-        assert self.status == 0, self.err
-        return json.loads(self.out)
-
-
-def environment(**settings: str) -> dict[str, str]:
-    """The environment of a command: no language, no RELAY_ variable but those given."""
-    dropped = ("RELAY_", "LC_", "LANG")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-    return inherited | {"LANG": "C.UTF-8"} | settings
-
-
-def relay(*arguments: object, **settings: str) -> Ran:
-    """Run `relay …` to its end."""
-    done = subprocess.run(
-        [sys.executable, "-m", "relay.cli", *map(str, arguments)],
-        check=False,
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        env=environment(**settings),
-        timeout=COMMAND_TIMEOUT_S,
-    )
-    return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +38,6 @@ def made_home(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
 def home(made_home: tuple[Path, Ran], tmp_path: Path) -> Path:
     """A home of the test's own."""
     return shutil.copytree(made_home[0], tmp_path / "home")
-
-
-def is_one_sentence(text: str) -> bool:
-    """Whether an error is one line without a stack trace."""
-    return text.endswith("\n") and len(text.splitlines()) == 1 and "Traceback" not in text
 
 
 # relay init ------------------------------------------------------------------------------------------------
@@ -310,19 +269,26 @@ def test_russian_is_spoken_where_the_environment_asks_for_it(home: Path) -> None
     assert relay("portal", "list", "--home", home, LANG="ru_RU.UTF-8", RELAY_LANG="en").out.startswith("No portal")
 
 
+def every_command(command: Any, path: str = "") -> list[str]:
+    """The commands below a group, as they are typed."""
+    found = []
+    for name, inner in getattr(command, "commands", {}).items():
+        typed = f"{path} {name}".strip()
+        found += [typed, *every_command(inner, typed)]
+    return found
+
+
 @pytest.mark.parametrize("language", ["en", "ru"])
 def test_every_command_has_help_with_examples(language: str) -> None:
-    commands = (
-        "init|serve|portal|portal add|portal list|portal show|portal remove|app|app add|app list"
-        "|event|event list|event show|event retry|doctor|version"
-    )
+    commands = every_command(build_command())
+    assert len(commands) > 30
     # One process for all of them: importing the program once is enough to read its pages.
     code = (
         "import sys; from relay.cli.program import run\n"
         "for name in sys.argv[1].split('|'): print(f'@{name}', run([*name.split(), '--help']))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, commands],
+        [sys.executable, "-c", code, "|".join(commands)],
         check=True,
         capture_output=True,
         env=environment(RELAY_LANG=language, COLUMNS="60"),
@@ -330,8 +296,47 @@ def test_every_command_has_help_with_examples(language: str) -> None:
     )
     text = done.stdout.decode()
     examples = {"en": "\nExamples:\n  relay ", "ru": "\nПримеры:\n  relay "}[language]
-    assert text.count(examples) == len(commands.split("|"))
-    assert all(f"@{name} 0\n" in text for name in commands.split("|"))
+    assert text.count(examples) == len(commands)
+    assert [name for name in commands if f"@{name} 0\n" not in text] == []
+
+
+def test_the_first_page_says_of_each_command_what_its_own_page_says() -> None:
+    page = " ".join(relay("--help", COLUMNS="200").out.split())
+    for name, command in build_command().commands.items():
+        summary = " ".join(command.help.split("\n\n")[0].split())
+        assert COMMANDS[name][1] == summary
+        assert f"{name} {summary}" in page
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["version"], ["portal", "--help"], ["event", "list", "--help"]])
+def test_what_needs_no_relay_does_not_load_one(arguments: list[str]) -> None:
+    code = (
+        "import sys; from relay.cli.program import run; run(sys.argv[1:])\n"
+        "heavy = {'sqlalchemy', 'aiohttp', 'alembic', 'structlog', 'authlib', 'cryptography.x509', 'rich.console'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], check=True, capture_output=True, env=environment(), timeout=60
+    )
+    assert done.stderr.decode().splitlines()[-1] == "[]"
+
+
+def test_a_command_that_only_looks_does_not_load_what_serves() -> None:
+    code = (
+        "import relay.cli.portal_commands, relay.cli.event_commands, relay.opened, sys\n"
+        "print(sorted({'aiohttp', 'alembic', 'prometheus_client', 'argon2'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment(), timeout=60)
+    assert done.stdout.decode().strip() == "[]"
+
+
+def test_the_command_that_is_typed_is_the_one_that_is_tested(home: Path) -> None:
+    typed = as_typed("portal", "list", "--home", home, "--json")
+    assert typed == relay("portal", "list", "--home", home, "--json")
+    assert typed.document == []
+    nothing = as_typed("portal", "show", "7", "--home", home, LANG="ru_RU.UTF-8")
+    assert (nothing.status, nothing.out) == (1, "")
+    assert nothing.err == "Портал 7 здесь не объявлен. `relay portal list` показывает объявленные.\n"
 
 
 def test_the_home_and_json_may_be_given_before_the_command_too(home: Path) -> None:

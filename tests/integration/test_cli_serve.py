@@ -10,7 +10,6 @@ import json
 import shutil
 import signal
 import socket
-import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +17,13 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.integration.test_cli import PORTAL, environment, is_one_sentence, relay
+from tests.integration.commands import is_one_sentence, relay
+from tests.integration.serving import WAIT_S, serving
+from tests.integration.test_cli import PORTAL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-WAIT_S = 30
 
 
 @pytest.fixture(scope="module")
@@ -41,49 +40,6 @@ def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def home(made_home: Path, tmp_path: Path) -> Path:
     """A home of the test's own."""
     return shutil.copytree(made_home, tmp_path / "home")
-
-
-class Serving:
-    """A `relay serve` that writes its log as JSON."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def logged(self, event: str) -> dict[str, Any]:
-        """Wait for a log line with this event; its fields."""
-        assert self._process.stderr is not None
-        async with asyncio.timeout(WAIT_S):
-            async for line in self._process.stderr:
-                entry = json.loads(line)
-                if entry["event"] == event:
-                    return dict(entry)
-        raise AssertionError(f"relay serve ended without logging {event!r}")
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        self._process.send_signal(number)
-
-    async def status(self) -> int:
-        """Wait for its end; its exit status."""
-        async with asyncio.timeout(WAIT_S):
-            return await self._process.wait()
-
-
-@asynccontextmanager
-async def serving(home: Path, **settings: str) -> AsyncIterator[Serving]:
-    """Start `relay serve`; what still runs at the end is killed."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "relay.cli", "serve", "--home", str(home)),
-        stderr=asyncio.subprocess.PIPE,
-        env=environment(RELAY_LOG__FORMAT="json", **settings),
-    )
-    try:
-        yield Serving(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        # Whatever is still in the pipe is read, so that its end is seen and the transport closed.
-        await process.communicate()
 
 
 @asynccontextmanager

@@ -48,6 +48,7 @@ async def test_without_a_writable_store_the_process_lives_but_is_not_ready(live:
 
 
 async def test_a_stopping_relay_is_not_ready(live: LiveRelay) -> None:
+    assert live.runtime is not None
     live.runtime.health.draining = True
     assert (await send(live.service, get("/readyz"))).status == 503
     assert (await send(live.service, get("/healthz"))).status == 200

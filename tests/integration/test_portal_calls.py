@@ -73,7 +73,9 @@ async def test_two_applications_of_one_title_are_two(site: Site) -> None:
 
 
 async def test_an_application_that_cannot_be_added_is_an_error_with_words_to_show(site: Site) -> None:
-    answer = await site.portal.ask("application.add", {"TITLE": "x", "REDIRECT_URI": "javascript:alert(1)", "SCOPE": ""})
+    answer = await site.portal.ask(
+        "application.add", {"TITLE": "x", "REDIRECT_URI": "javascript:alert(1)", "SCOPE": ""}
+    )
     assert answer.error == "invalid_request"
     assert answer.json["error_description"]
     too_long = await site.portal.ask("application.add", {"TITLE": "x" * 501, "REDIRECT_URI": "", "SCOPE": ""})
@@ -243,7 +245,12 @@ async def test_a_wrong_portal_secret_and_an_unknown_portal_get_the_same_answer(s
     good = site.portal.appended
     answers = [
         await site.live.ask(post("/rest/methods", form({**good, **change})))
-        for change in ({"client_secret": "wrong"}, {"client_id": "portal.unknown"}, {"client_secret": ""}, {"client_id": ""})
+        for change in (
+            {"client_secret": "wrong"},
+            {"client_id": "portal.unknown"},
+            {"client_secret": ""},
+            {"client_id": ""},
+        )
     ]
     assert {answer.error for answer in answers} == {"invalid_client"}
     assert len({answer.body for answer in answers}) == 1

@@ -91,7 +91,9 @@ async def test_json_is_read_whatever_its_content_type_is_called(site: Site, cont
 
 async def test_json_without_a_content_type_header_is_read(site: Site) -> None:
     body = b"\n " + as_json(await refresh_fields(site))
-    well_formed(site, await site.live.ask(Request("POST", "/oauth/token/", (("Host", "x"), ("Connection", "close")), body)))
+    well_formed(
+        site, await site.live.ask(Request("POST", "/oauth/token/", (("Host", "x"), ("Connection", "close")), body))
+    )
 
 
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded; charset=UTF-8", "text/plain", ""])
@@ -127,7 +129,9 @@ async def test_what_libraries_send_beside_is_ignored(site: Site) -> None:
     extra = {"redirect_uri": "", "scope": "disk", "auth": "old", "bx24_request_id": "1", "nested[a][b]": "x"}
     headers = (("Authorization", f"Bearer {'a' * 70}"), ("Cookie", "a=b"), ("User-Agent", "lib/1"))
     request = post("/oauth/token/?scope=im", form({**extra, **await refresh_fields(site)}))
-    well_formed(site, await site.live.ask(Request(request.method, request.target, (*request.headers, *headers), request.body)))
+    well_formed(
+        site, await site.live.ask(Request(request.method, request.target, (*request.headers, *headers), request.body))
+    )
 
 
 async def test_a_basic_header_authenticates_the_client(site: Site) -> None:

@@ -114,7 +114,11 @@ async def test_a_parameter_given_twice_is_invalid_request(site: Site, name: str)
     refused(await site.live.ask(post("/oauth/token/", form(twice))), "invalid_request", 400)
     refused(await site.live.ask(get(f"/oauth/token/?{form(twice).decode()}")), "invalid_request", 400)
     as_text = ",".join(f'"{key}": "{value}"' for key, value in twice)
-    refused(await site.live.ask(post("/oauth/token/", f"{{{as_text}}}".encode(), "application/json")), "invalid_request", 400)
+    refused(
+        await site.live.ask(post("/oauth/token/", f"{{{as_text}}}".encode(), "application/json")),
+        "invalid_request",
+        400,
+    )
     contradicting = form([(name, "other")]).decode()
     refused(await site.live.ask(post(f"/oauth/token/?{contradicting}", form(fields))), "invalid_request", 400)
 
@@ -143,7 +147,14 @@ async def test_half_a_character_in_json_is_a_clean_refusal(site: Site, surrogate
 
 @pytest.mark.parametrize(
     "header",
-    [b"Basic \xff\xfe\xfd", b"Basic /////w==", b"Basic 0L/RgNC40LLQtdGCOtC80LjRgA==", b"Basic ====", b"Basic Og==", b"Basic"],
+    [
+        b"Basic \xff\xfe\xfd",
+        b"Basic /////w==",
+        b"Basic 0L/RgNC40LLQtdGCOtC80LjRgA==",
+        b"Basic ====",
+        b"Basic Og==",
+        b"Basic",
+    ],
 )
 async def test_a_basic_header_that_is_not_utf8_or_empty_is_invalid_client(site: Site, header: bytes) -> None:
     raw = post("/oauth/token/", b"grant_type=refresh_token&refresh_token=x").to_bytes()
@@ -158,7 +169,19 @@ async def test_a_basic_header_beside_a_secret_is_invalid_request(site: Site) -> 
 
 
 @pytest.mark.parametrize(
-    "body", [b"{", b"[]x", b"nonsense", b'"text"', b"5", b'[["a","b"]]', b"\xff\xfe{", b"[" * 30_000, b'{"a":' * 9000, b"1" * 5000]
+    "body",
+    [
+        b"{",
+        b"[]x",
+        b"nonsense",
+        b'"text"',
+        b"5",
+        b'[["a","b"]]',
+        b"\xff\xfe{",
+        b"[" * 30_000,
+        b'{"a":' * 9000,
+        b"1" * 5000,
+    ],
 )
 async def test_json_that_is_none_or_no_object_is_invalid_request(site: Site, body: bytes) -> None:
     refused(await site.live.ask(post("/oauth/token/", body, "application/json")), "invalid_request", 400)

@@ -48,14 +48,13 @@ def test_the_file_is_over_the_defaults_and_the_environment_over_the_file(
     tmp_path: Path, bare_environment: pytest.MonkeyPatch
 ) -> None:
     write(
-        tmp_path, 'listen = "127.0.0.1:1000"\nadmin_listen = "127.0.0.1:1001"\n[delivery]\ntimeout_s = 7\nsweep_s = 3\n'
+        tmp_path, 'listen = "127.0.0.1:1000"\nadmin_listen = "127.0.0.1:1001"\n[delivery]\nlease_s = 7\nsweep_s = 3\n'
     )
     bare_environment.setenv("RELAY_LISTEN", "127.0.0.1:2000")
     bare_environment.setenv("RELAY_DELIVERY__SWEEP_S", "0.5")
     config = load_config(tmp_path)
     assert (config.listen, config.admin_listen) == ("127.0.0.1:2000", "127.0.0.1:1001")
-    assert (config.delivery.timeout_s, config.delivery.sweep_s) == (7, 0.5)
-    assert config.delivery.lease_s == 90
+    assert (config.delivery.lease_s, config.delivery.sweep_s, config.delivery.drain_s) == (7, 0.5, 20)
 
 
 def test_all_faults_are_reported_together(tmp_path: Path, bare_environment: pytest.MonkeyPatch) -> None:
@@ -69,8 +68,9 @@ nonsense = 1
 code_s = 31
 acess_s = 5
 [delivery]
-lease_s = 30
-timeout_s = 30
+lease_s = 0.5
+[apps."local.1"]
+order = "lain"
 [log]
 level = "loud"
 """,
@@ -84,7 +84,8 @@ level = "loud"
         "nonsense: there is no such setting",
         "tokens.code_s",
         "tokens.acess_s: there is no such setting",
-        "delivery: lease_s must be longer than timeout_s",
+        "delivery.lease_s",
+        "apps.local.1.order",
         "log.level",
         "RELAY_LIMITS__DEPHT names no setting",
         "RELAY_LISTN names no setting",
@@ -124,8 +125,11 @@ def test_variables_that_are_no_settings_are_left_alone(
         "[tokens]\naccess_s = 1.5",
         "[tokens]\ncode_s = 31",
         "[tokens]\nrefresh_grace_s = -1",
-        "[delivery]\nretry_factor = 0.5",
-        "[delivery]\nretry_jitter = 1",
+        '[apps."*"]\nretry_factor = 0.5',
+        '[apps."*"]\nretry_jitter = 1',
+        '[apps."local.1"]\nnonsense = 1',
+        'store = "mysql://localhost"',
+        'queue = "redis://localhost"',
         "[delivery]\nconcurrency = 0",
         "[limits]\nportal_body_bytes = -1",
         '[log]\nformat = "xml"',
@@ -190,9 +194,13 @@ batch_commands = 3
 depth = 5
 app_fields = 11
 [delivery]
+concurrency = 9
+[apps."*"]
 retry_first_s = 3
 retry_budget_s = 60
-handler_concurrency = 2
+concurrency = 2
+[apps."local.1"]
+retry_first_s = 4
 """,
         )
     )
@@ -202,5 +210,7 @@ handler_concurrency = 2
     assert (config.intake().max_items, config.intake().max_batch_commands) == (7, 3)
     portal_form, app_form = config.form_limits()
     assert (portal_form.max_depth, app_form.max_depth, app_form.max_fields) == (5, 5, 11)
-    delivering = config.delivering()
-    assert (delivering.retry.first_s, delivering.retry.budget_s, delivering.handler_concurrency) == (3, 60, 2)
+    assert config.delivering().concurrency == 9
+    others, own = config.rules().of("local.2"), config.rules().of("local.1")
+    assert (others.retry.first_s, others.retry.budget_s, others.concurrency) == (3, 60, 2)
+    assert (own.retry.first_s, own.retry.budget_s, own.concurrency) == (4, 60, 2)

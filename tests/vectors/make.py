@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from relay.core import sealed
 
@@ -165,7 +167,8 @@ def bundle_vectors() -> dict[str, Any]:
         body: dict[str, Any], *, with_key: Any = key, alg: str = "ES256", kid: str | None = "k1", **header: Any
     ) -> str:
         headers = {"typ": "relay-bundle+jwt", "kid": kid} | header
-        return jwt.encode(body, with_key, alg, {k: v for k, v in headers.items() if v is not None})
+        raw = json.dumps(body, separators=(",", ":")).encode()
+        return jwt.api_jws.encode(raw, with_key, alg, {k: v for k, v in headers.items() if v is not None})
 
     good = sign(claims())
     head, body, signature = good.split(".")
@@ -194,6 +197,7 @@ def bundle_vectors() -> dict[str, Any]:
         {"name": "body changed", "jws": f"{head}.{flip(body)}.{signature}", "accepted": False},
         {"name": "four parts", "jws": good + ".x", "accepted": False},
         {"name": "empty", "jws": "", "accepted": False},
+        *more_bundles(sign, good, key, other),
     ]
     return {
         "now": NOW,
@@ -207,6 +211,35 @@ def bundle_vectors() -> dict[str, Any]:
         "keys": {"1": KEY_A.hex(), "2": KEY_B.hex()},
         "tokens": token_verdicts(),
     }
+
+
+def more_bundles(sign: Any, good: str, key: Any, other: Any) -> list[dict[str, Any]]:
+    """Header members that are to be ignored, claims left out one by one, signatures that are none."""
+    head, body, _ = good.split(".")
+    elsewhere = {"jku": "https://evil.local/jwks.json", "x5u": "https://evil.local/chain.pem"}
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    hs_head = b64(json.dumps({"alg": "HS256", "typ": "relay-bundle+jwt", "kid": "k1"}).encode())
+    hs = f"{hs_head}.{body}.{b64(hmac.digest(pem, f'{hs_head}.{body}'.encode(), 'sha256'))}"
+    der = b64(key.sign(f"{head}.{body}".encode(), ec.ECDSA(SHA256())))
+    refused = {
+        "no typ": sign(claims(), typ=""),
+        "typ of an access token": sign(claims(), typ="at+jwt"),
+        "crit that is known elsewhere": sign(claims(), crit=["b64"], b64=True),
+        "alg HS256 keyed by the public PEM": hs,
+        "signature of zeros": f"{head}.{body}.{b64(bytes(64))}",
+        "signature in DER": f"{head}.{body}.{der}",
+        "signature missing": f"{head}.{body}.",
+        "key from jku": sign(claims(), with_key=other, **elsewhere),
+        "white space": good + "\n",
+        "ends this second": sign(claims() | {"exp": NOW}),
+        "exp is a text": sign(claims() | {"exp": str(NOW + 3600)}),
+    }
+    refused |= {f"claims missing: {name}": sign(without(claims(), name)) for name in claims()}
+    return [
+        {"name": "jku and x5u are ignored", "jws": sign(claims(), **elsewhere), "accepted": True},
+        {"name": "own jwk beside a known kid is ignored", "jws": sign(claims(), jwk=jwk(other, "k1")), "accepted": True},
+        *({"name": name, "jws": jws, "accepted": False} for name, jws in refused.items()),
+    ]
 
 
 def without(body: dict[str, Any], name: str) -> dict[str, Any]:
@@ -252,6 +285,11 @@ def token_verdicts() -> list[dict[str, Any]]:
         token("revoked", "app switched off", app_number=13),
         token("revoked", "app gone", app_number=99),
         token("revoked", "outlives its key", KEY_B, key_id=2, expires=NOW + 3601),
+        token("good", "ends with its key", KEY_B, key_id=2, expires=NOW + 3600),
+        token("good", "ends in a second", key_id=2, key=KEY_B, expires=NOW + 101),
+        token("revoked", "the largest user id, by no mark but its serial", user_id=0xFFFFFFFF, serial=1),
+        token("good", "a serial that begins like a revoked one", serial=0x0123456789AC),
+        token("good", "an app whose number ends like a marked one", app_number=12, user_id=1815),
         token("forged", "sealed with another key", KEY_B),
         token("no_key", "key not in the bundle", key_id=3),
         token("incomplete", "more parameters at the relay", has_stored_parameters=True),

@@ -23,14 +23,19 @@ if TYPE_CHECKING:
 ROOT = Path(relay.__file__).parent
 # What raises errors that the command line shows: module, and the functions of it (all, if none is named).
 SHOWN_ERRORS: dict[str, frozenset[str]] = {
-    "build.py": frozenset({"master_key", "open_relay", "_listen"}),
+    "build.py": frozenset({"_listen"}),
+    "opened.py": frozenset({"master_key", "open_relay", "require_database"}),
     "config.py": frozenset(),
     "app/portals.py": frozenset({"announce", "find", "normalize_origin"}),
-    "app/applications.py": frozenset({"add", "_checked", "_bounded"}),
+    "app/applications.py": frozenset({"add", "configure", "_checked", "_bounded"}),
+    "app/adoption.py": frozenset({"_adopt", "adopt_document", "parse_adopted"}),
+    "app/backup.py": frozenset(),
+    "app/check.py": frozenset(),
     "core/urlpolicy.py": frozenset(),
-    "ports.py": frozenset({"retried"}),
+    "ports.py": frozenset({"retried", "replayed", "dropped"}),
     "store/database.py": frozenset(),
-    "store/directory_store.py": frozenset({"directory", "remove_portal", "add_app"}),
+    "store/desk_store.py": frozenset({"pause_handler"}),
+    "store/directory_store.py": frozenset({"directory", "remove_portal", "add_app", "update_app"}),
     "cli/home.py": frozenset(),
     "cli/opening.py": frozenset(),
     "cli/settings_file.py": frozenset(),

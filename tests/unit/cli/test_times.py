@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.cli.times import iso, iso_ms, parse_duration, parse_moment
+from relay.cli.times import iso, iso_ms, parse_duration, parse_moment, span
 from relay.core.errors import InvalidRequest
 
 NOW_MS = 1_780_000_000_000
@@ -66,3 +66,27 @@ def test_every_date_shown_has_its_zone() -> None:
     assert datetime.fromisoformat(iso(1_777_618_800) or "").tzinfo is not None
     assert iso(None) is None
     assert iso_ms(None) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (-5, "0s"),
+        (45.4, "45s"),
+        (60, "1m"),
+        (725, "12m5s"),
+        (12_000, "3h20m"),
+        (3600, "1h"),
+        (3605, "1h"),
+        (86_400, "1d"),
+        (86_400 * 5 + 4 * 3600 + 59, "5d4h"),
+    ],
+)
+def test_a_length_of_time_is_shown_in_its_two_largest_units(seconds: float, text: str) -> None:
+    assert span(seconds) == text
+
+
+@given(st.integers(1, 10**8))
+def test_a_length_of_time_that_is_shown_can_be_typed(seconds: int) -> None:
+    assert parse_duration(span(seconds)) == pytest.approx(seconds, rel=0.05)

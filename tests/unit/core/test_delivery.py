@@ -5,12 +5,24 @@ Leans on the real PHP-form codec for reading bodies. Must never let a token out 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from relay.core.delivery import EventToken, handler_body, settle, token_parameters, wants_token
+from relay.core.delivery import (
+    BUDGET,
+    EventToken,
+    Settled,
+    handler_body,
+    is_handlers_fault,
+    settle,
+    token_parameters,
+    wants_token,
+)
 from relay.core.model import App, DeliveryState, EventItem, Verdict
 from relay.core.phpform import FormLimits, parse_form
 from relay.core.retry import RetryPolicy
+from relay.core.rules import DeliveryRules
 from tests.factories import APP_CLIENT, NOW, NOW_MS, app, item, outcome, portal
 
 TOKEN = EventToken("a" * 70, NOW + 3600)
@@ -126,28 +138,70 @@ def test_a_token_carries_what_came_with_the_event_but_not_the_events_own_marks()
     assert token_parameters(robot) == {"EVENT_SESSION": "7", "WORKFLOW_ID": "5f1.1", "CODE": "robo"}
 
 
-POLICY = RetryPolicy(first_s=10, factor=2, cap_s=100, jitter=0, budget_s=60)
+RETRY = RetryPolicy(first_s=10, factor=2, cap_s=100, jitter=0, budget_s=60)
+RULES = DeliveryRules(retry=RETRY, retry_after_cap_s=50)
 
 
-def after(verdict: Verdict, *, attempt: int = 1, since_ms: int = NOW_MS) -> tuple[DeliveryState, int]:
-    return settle(outcome(verdict), POLICY, attempt=attempt, since_ms=since_ms, now_ms=NOW_MS, spread=0.5)
+def after(
+    verdict: Verdict,
+    rules: DeliveryRules = RULES,
+    *,
+    tries: int = 1,
+    since_ms: int = NOW_MS,
+    error: str | None = None,
+    retry_after_s: float | None = None,
+) -> Settled:
+    ended = replace(outcome(verdict, 500, error), retry_after_s=retry_after_s)
+    return settle(ended, rules, tries=tries, since_ms=since_ms, now_ms=NOW_MS, spread=0.5)
 
 
-def test_a_taken_event_is_done() -> None:
-    assert after(Verdict.DELIVERED) == (DeliveryState.DONE, NOW_MS)
+def test_a_taken_event_is_done_and_its_lane_goes_on() -> None:
+    assert after(Verdict.DELIVERED) == Settled(DeliveryState.DONE, NOW_MS, blocks=False)
 
 
 def test_a_failed_try_is_due_again_later_and_later() -> None:
-    assert after(Verdict.RETRY) == (DeliveryState.DUE, NOW_MS + 10_000)
-    assert after(Verdict.RETRY, attempt=2) == (DeliveryState.DUE, NOW_MS + 20_000)
+    assert after(Verdict.RETRY) == Settled(DeliveryState.DUE, NOW_MS + 10_000)
+    assert after(Verdict.RETRY, tries=2) == Settled(DeliveryState.DUE, NOW_MS + 20_000)
 
 
 def test_past_the_budget_a_delivery_is_held_and_never_dropped() -> None:
-    assert after(Verdict.RETRY, attempt=3, since_ms=NOW_MS - 30_000) == (DeliveryState.HELD, NOW_MS)
+    held = after(Verdict.RETRY, tries=3, since_ms=NOW_MS - 30_000)
+    assert held == Settled(DeliveryState.HELD, NOW_MS + 100_000, BUDGET)
 
 
-def test_what_needs_a_person_is_held_at_once() -> None:
-    assert after(Verdict.HOLD) == (DeliveryState.HELD, NOW_MS)
+def test_what_needs_a_person_is_held_at_once_with_its_reason() -> None:
+    assert after(Verdict.HOLD, error="address_refused") == Settled(DeliveryState.HELD, NOW_MS, "address_refused")
+    assert after(Verdict.HOLD).hold_reason == "refused"
+
+
+def test_a_handler_that_asks_for_time_gets_it_within_bounds() -> None:
+    assert after(Verdict.RETRY, retry_after_s=30).due_at_ms == NOW_MS + 30_000
+    assert after(Verdict.RETRY, retry_after_s=5).due_at_ms == NOW_MS + 10_000
+    assert after(Verdict.RETRY, retry_after_s=10**6).due_at_ms == NOW_MS + 50_000
+
+
+def test_a_lanes_head_steps_aside_after_as_many_tries_as_the_application_says() -> None:
+    rules = replace(RULES, skip_after=2)
+    assert after(Verdict.RETRY, rules).blocks
+    aside = after(Verdict.RETRY, rules, tries=2)
+    assert (aside.state, aside.hold_reason, aside.blocks) == (DeliveryState.HELD, BUDGET, False)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status", "fault"),
+    [
+        (Verdict.RETRY, None, True),
+        (Verdict.RETRY, 500, True),
+        (Verdict.RETRY, 503, True),
+        (Verdict.RETRY, 429, True),
+        (Verdict.RETRY, 404, False),
+        (Verdict.RETRY, 302, False),
+        (Verdict.HOLD, 410, False),
+        (Verdict.DELIVERED, 200, False),
+    ],
+)
+def test_a_failure_of_one_event_says_nothing_of_its_handler(verdict: Verdict, status: int | None, fault: bool) -> None:
+    assert is_handlers_fault(outcome(verdict, status)) is fault
 
 
 def test_an_outgoing_webhook_has_no_application_and_no_token() -> None:

@@ -1,0 +1,60 @@
+"""Every bench runs to its end and prints its figures; how quick they are is nobody's promise.
+
+Leans on the bench as people start it. Must never assert a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FIGURES = {
+    "refresh": ["refresh grants"],
+    "check": ["rest.check"],
+    "events": ["events, 1 a call"],
+    "batches": ["events, 10 a call"],
+    "latency": ["sent to delivered at 200/s, p50", "sent to delivered at 200/s, p99"],
+}
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the bench for a moment."""
+    command = [sys.executable, "-m", "tests.bench", *arguments, "--rounds", "1", "--connections", "4"]
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_every_bench_gives_its_figures_beside_a_baseline() -> None:
+    ran = bench("--seconds", "0.3", "--backlog", "100", "--json")
+    assert ran.returncode == 0, ran.stderr
+    document = json.loads(ran.stdout)
+    assert [figure["name"] for figure in document["figures"]] == [name for names in FIGURES.values() for name in names]
+    for figure in document["figures"]:
+        assert figure["relay"] > 0, figure
+        assert figure["baseline"] > 0, figure
+        assert figure["ratio"] == pytest.approx(figure["relay"] / figure["baseline"])
+
+
+def test_one_bench_alone_prints_a_table_for_people() -> None:
+    ran = bench("latency", "--seconds", "0.3")
+    assert ran.returncode == 0, ran.stderr
+    for name in FIGURES["latency"]:
+        assert f"\n{name}, ms" in ran.stdout
+    assert "0 events delivered twice" in ran.stdout
+
+
+def test_a_bench_that_is_not_there_is_refused() -> None:
+    assert bench("nothing").returncode == 2
