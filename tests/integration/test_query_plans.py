@@ -91,6 +91,8 @@ async def live_a_life(store: SqlStore) -> None:
     await store.replay_some(NOW_MS, 10)
     await store.prune(payloads_before_ms=NOW_MS + 9, deliveries_before_ms=NOW_MS + 9, most=10)
     await store.erase("crm.deal:1", NOW_MS, AuditEntry("event.erased", 1))
+    await store.unerased("crm.deal:1")
+    await store.done_since(NOW_MS)
     held = DeliveryFilter(states=(DeliveryState.HELD,))
     await store.find(held, 20)
     await store.show(f"{1:032x}")

@@ -78,7 +78,7 @@ class Hooks:
     """What the history is told. committed: after each commit; failed: of a call that its caller sees fail or hang."""
 
     committed: Callable[[Process, str], None]
-    failed: Callable[[Process, str], None]
+    failed: Callable[[Process, str, Fate], None]
     crash: Callable[[Process, str], None]
     note: Callable[[str, str], None]
 
@@ -135,7 +135,7 @@ class SimulatedDatabase:
     async def _write(self, one: Waiting) -> Any:
         self._queue.append(one)
         if self._slow:
-            self._hooks.failed(self._process, one.name)
+            self._hooks.failed(self._process, one.name, Fate.SLOW)
         if not self._writing:
             self._writing = True
             self._begin(self._queue, self._commit)
@@ -146,7 +146,7 @@ class SimulatedDatabase:
         fate = self._weather.fate(now)
         if fate is Fate.SLOW:
             for one in batch:
-                self._hooks.failed(self._process, one.name)
+                self._hooks.failed(self._process, one.name, fate)
             self._slow = self._slow or run == self._commit
         self._timeline.call_later(self._weather.delay_s(fate, now), self._run, batch, run, fate)
 
@@ -156,7 +156,7 @@ class SimulatedDatabase:
         if fate is not Fate.WELL:
             self._hooks.note(self._process.name, f"store {names}: {fate}")
             for one in batch:
-                self._hooks.failed(self._process, one.name)
+                self._hooks.failed(self._process, one.name, fate)
         results: list[Any] = [Unavailable("refused")] * len(batch)
         if fate not in {Fate.REFUSED, Fate.CRASH_BEFORE}:
             results = run(batch)

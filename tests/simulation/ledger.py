@@ -118,7 +118,8 @@ class Ledger:
         if before:
             self._report.doubled += 1
             last = before[-1]
-            knows = last.process is call.process and last.outcome is not None and last.excuse == NOT_KEPT
+            told = last.outcome is not None and last.outcome.verdict is Verdict.DELIVERED
+            knows = told and last.process is call.process and last.excuse == NOT_KEPT
             if knows or not (last.excuse or self._disturbed_lately(call.process)):
                 why = f"try {last.attempt} was taken, " + ("as it knows" if knows else "and nothing happened to it")
                 self._report.violated("duplicate", f"{history.marker} is taken again by try {call.attempt}: {why}")

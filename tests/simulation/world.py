@@ -22,7 +22,7 @@ from relay.core.phpform import Form
 from relay.core.rules import RuleBook
 from relay.store.sql_store import SqlStore
 from tests.simulation.clocks import Clocks
-from tests.simulation.database import Hooks, SimulatedChanges, SimulatedDatabase, Weather
+from tests.simulation.database import Fate, Hooks, SimulatedChanges, SimulatedDatabase, Weather
 from tests.simulation.disk import VAULT, open_key
 from tests.simulation.ledger import Ledger
 from tests.simulation.network import Handlers, SimulatedSender
@@ -207,10 +207,11 @@ class World:
         database = SimulatedDatabase(self._disk, self.timeline, process, self.weather, self._hooks)
         return self._parts.store(cast("Database", database), SimulatedChanges(self._disk), open_key)
 
-    def _failed(self, process: Process, name: str) -> None:
+    def _failed(self, process: Process, name: str, fate: Fate) -> None:
         self.report.faults += 1
         stopping = any(node is not None and node.process is process and node.stopping for node in self.nodes)
-        if name == "extend_leases" or (stopping and name == "finish"):
+        late = name == "claim" and fate is Fate.SLOW
+        if late or name == "extend_leases" or (stopping and name == "finish"):
             self.ledger.not_kept(process)
 
     def _noted(self, who: str, what: str) -> None:
