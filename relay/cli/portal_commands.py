@@ -90,7 +90,7 @@ def add(
     announced, config, connect = with_relay(terminal, announce)
     _warn(terminal, announced, config.public_url)
     if terminal.as_json:
-        terminal.document(portal_document(announced) | {"oauth_url": config.origin, "connect": connect})
+        terminal.document(portal_document(announced) | {"oauth_url": config.origin, "connection_code": connect})
     else:
         _tell_next_step(terminal, announced, config, connect)
 

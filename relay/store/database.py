@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -44,6 +45,7 @@ WRITER_THREAD = "relay-writer"
 READERS = 2
 MAX_UNITS_PER_COMMIT = 256
 MAX_RUNS = 5
+PAUSE_S = 0.01
 _CLOSE = None
 # What PostgreSQL says to one of two transactions that waited for each other, of which one overtook the other, or that
 # both inserted the same row.
@@ -224,6 +226,7 @@ def _run_again(batch: list[_Pending], transaction: Transaction) -> list[_Answer]
         except DBAPIError as error:
             if runs == MAX_RUNS or getattr(error.orig, "sqlstate", None) not in _COME_AGAIN:
                 raise
+        time.sleep(PAUSE_S * runs)  # for the other one to go ahead, or the two would meet again
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def decoded(connect: str) -> dict[str, Any]:
 
 def test_a_connection_code_says_where_the_relay_is_and_each_one_is_new(home: Path) -> None:
     first = relay("portal", "add", PORTAL, "--home", home, "--json").document
-    code = decoded(first["connect"])
+    code = decoded(first["connection_code"])
     assert (code["v"], code["url"]) == (1, first["oauth_url"])
     assert len(code["code"]) == 32
     assert "ca" not in code
@@ -81,7 +81,7 @@ def test_a_connection_code_says_where_the_relay_is_and_each_one_is_new(home: Pat
 def test_a_connection_code_carries_the_authority_and_never_a_private_key(home: Path) -> None:
     (home / "ca.pem").write_text(f"a remark\n{PRIVATE_KEY}\n{CERTIFICATE}\n{CERTIFICATE}\n")
     told = relay("portal", "add", PORTAL, "--home", home, "--json", RELAY_CA_FILE="ca.pem").document
-    assert decoded(told["connect"])["ca"] == f"{CERTIFICATE}\n{CERTIFICATE}\n"
+    assert decoded(told["connection_code"])["ca"] == f"{CERTIFICATE}\n{CERTIFICATE}\n"
 
 
 @pytest.mark.parametrize("content", [None, "", PRIVATE_KEY, CERTIFICATE + "x" * 40_000])
@@ -96,7 +96,7 @@ def test_a_file_that_is_no_authority_is_refused_before_anything_is_announced(hom
 
 async def test_a_portal_hands_itself_over_with_its_code_once(live: LiveRelay) -> None:
     added = (await command("portal", "add", PORTAL, "--home", home_of(live), "--json")).document
-    fields = form({"CODE": decoded(added["connect"])["code"], "PORTAL": json.dumps(CLOUD)})
+    fields = form({"CODE": decoded(added["connection_code"])["code"], "PORTAL": json.dumps(CLOUD)})
     answer = await live.ask(post("/rest/relay.adopt", fields))
     assert (answer.json["result"]["adopted"], answer.json["result"]["known"]) == (1, 0)
     assert (await live.ask(post("/rest/relay.adopt", fields))).status == 401

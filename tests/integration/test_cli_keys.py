@@ -98,6 +98,16 @@ def test_a_database_that_is_served_is_not_changed(quiet: Quiet) -> None:
     assert (quiet.path / "relay.db").stat().st_size == 0
 
 
+def test_a_postgresql_database_is_asked_for_its_version_too(quiet: Quiet, postgres_url: str) -> None:
+    document = quiet.tell("migrate", "--json", RELAY_STORE=postgres_url).document
+    assert (document["from"], document["migrated"]) == (document["to"], False)
+    assert quiet.tell("portal", "add", "https://other.example.com", RELAY_STORE=postgres_url).status == 0
+    listed = quiet.tell("portal", "list", "--json", RELAY_STORE=postgres_url).document
+    assert [portal["url"] for portal in listed] == ["https://other.example.com"]
+    nowhere = quiet.tell("migrate", "--json", RELAY_STORE="postgresql://nobody@127.0.0.1:1/none")
+    assert (nowhere.status, nowhere.out, is_one_sentence(nowhere.err)) == (1, "", True)
+
+
 @pytest.mark.parametrize("arguments", [["migrate"], ["backup", "x.tar.gz"], ["key", "list"]])
 def test_where_there_is_no_relay_that_is_said(tmp_path: Path, quiet: Quiet, arguments: list[str]) -> None:
     empty = type(quiet)(tmp_path / "empty")

@@ -147,9 +147,10 @@ async def test_two_that_are_accepted_at_once_are_one_behind_the_other(
     nodes: Nodes,
 ) -> None:
     one, other, onlooker = nodes
+    await one.accept([new_delivery()], NOW_MS)
     mine, yours = one.accept([new_delivery(lane=5)], NOW_MS), other.accept([new_delivery(lane=5)], NOW_MS)
     await overlapping(one, mine, onlooker, yours)
-    assert await states(one) == {"due": 1, "accepted": 1}
+    assert await states(one) == {"due": 2, "accepted": 1}
 
 
 async def test_batches_of_a_thousand_lanes_in_opposite_order_wait_for_one_another_and_are_stored(
@@ -287,10 +288,13 @@ async def test_a_portal_with_an_event_that_is_being_accepted_is_not_removed(
     nodes: Nodes,
 ) -> None:
     one, other, onlooker = nodes
-    accepted, removed = await overlapping(one, one.accept([new_delivery()], NOW_MS), onlooker, other.remove_portal(1))
+    await one.finish([ended(hand) for hand in await in_hand(one)], "me")
+    accepted, removed = await overlapping(
+        one, one.accept([new_delivery(lane=1)], NOW_MS), onlooker, other.remove_portal(1)
+    )
     assert isinstance(accepted, list)
     assert isinstance(removed, Conflict)
-    assert await states(one) == {"due": 1}
+    assert await states(one) == {"done": 1, "due": 1}
 
 
 async def test_an_event_of_a_portal_that_is_being_removed_is_refused(
