@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest import TerminalReporter
+    from _pytest.terminal import TerminalReporter
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:

@@ -27,8 +27,9 @@ JWS, compact form: header `{"alg": "ES256", "kid": K, "typ": "relay-bundle+jwt"}
   that portal, app or user whose expiry is **at or before** the mark is revoked
 
 A token is good when its key is listed and its seal verifies, its expiry is in the future and not after the
-key's `exp`, its app is listed and active, and neither `revoked` nor a mark hits it. A token whose flag says
-"more parameters are stored" must be checked at the relay (`rest.check`).
+key's `exp`, its app is listed and active, and neither `revoked` nor a mark hits it. To be checked at the relay
+(`rest.check`) are a token whose flag says "more parameters are stored", one whose key is not listed or does not
+open, and a JWT (the bundle judges sealed tokens only).
 Test vectors: tests/vectors/bundle.json.
 """
 

@@ -6,6 +6,7 @@ in time, and is kept until the last token made with it has ended. Never leaves a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -72,9 +73,9 @@ def next_key(
     return NextKey(newest.key_id % 255 + 1, active_from, active_from + policy.outlive_s)
 
 
-def _seniority(key: Key) -> tuple[int, bool]:
-    """Of two keys made in the same second the one without a successor is the newer."""
-    return key.active_from, key.good_until is None
+def _seniority(key: Key) -> tuple[int, float]:
+    """Of two keys that became active in the same second the one that is good for longer is the newer."""
+    return key.active_from, math.inf if key.good_until is None else key.good_until
 
 
 def forgotten(keys: Sequence[Key], now: int) -> list[int]:

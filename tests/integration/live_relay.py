@@ -121,7 +121,9 @@ def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
 
 def _toml(settings: Mapping[str, Any], path: str = "") -> str:
     lines = [f"[{path}]"] if path else []
-    lines += [f"{name} = {json.dumps(value)}" for name, value in settings.items() if not isinstance(value, dict)]
+    lines += [
+        f"{json.dumps(name)} = {json.dumps(value)}" for name, value in settings.items() if not isinstance(value, dict)
+    ]
     inner = {name: value for name, value in settings.items() if isinstance(value, dict)}
     sections = [_toml(section, ".".join(filter(None, [path, f'"{name}"']))) for name, section in inner.items()]
     return "\n".join([*lines, *sections]) + "\n"

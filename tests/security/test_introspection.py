@@ -143,7 +143,7 @@ async def test_rfc7662_2_2_a_token_that_lost_its_stored_parameters_is_not_active
     """As after an older copy of the database was put back: better none than one with a wider scope."""
     token = (await site.authorize(SCOPE="crm"))["access_token"]
     app = await stored_app(site)
-    site.live.clock.advance(3599)
+    site.live.clock.advance(3000)
     await site.live.relay.store.purge(site.live.now + 3600, 0, 100)
     assert await Verdicts(site).of(token) == "invalid_token"
     assert app.scope == "crm,user,placement"

@@ -78,12 +78,12 @@ async def test_rfc9700_4_14_2_reuse_is_recorded_once(site: Site) -> None:
 async def test_design_decisions_within_the_window_all_callers_get_one_successor(issuing: Site) -> None:
     refresh = (await issuing.authorize())["refresh_token"]
     first = (await issuing.app.refresh(refresh)).json
-    issuing.live.clock.advance(GRACE_S - 2)
+    issuing.live.clock.advance(GRACE_S - 20)
     again = (await issuing.app.refresh(refresh)).json
     assert (again["access_token"], again["refresh_token"]) == (first["access_token"], first["refresh_token"])
 
 
-@pytest.mark.parametrize(("idle_s", "good"), [(180 * DAY_S - 5, True), (180 * DAY_S, False)])
+@pytest.mark.parametrize(("idle_s", "good"), [(180 * DAY_S - 60, True), (180 * DAY_S, False)])
 async def test_rfc9700_4_14_2_idle_expiry(site: Site, idle_s: int, good: bool) -> None:
     refresh = (await site.authorize())["refresh_token"]
     site.live.clock.advance(idle_s)

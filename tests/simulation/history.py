@@ -15,7 +15,6 @@ from structlog.testing import capture_logs
 
 from relay.app import replay
 from relay.store import delivery_store
-
 from tests.simulation.people import People
 from tests.simulation.plan import draw_plan
 from tests.simulation.report import Report

@@ -118,8 +118,8 @@ class Ledger:
         if before:
             self._report.doubled += 1
             last = before[-1]
-            told = last.outcome is not None and last.outcome.verdict is Verdict.DELIVERED
-            knows = told and last.process is call.process and last.excuse == NOT_KEPT
+            heard = last.outcome is not None and last.outcome.verdict is Verdict.DELIVERED
+            knows = heard and last.process is call.process and last.excuse == NOT_KEPT
             if knows or not (last.excuse or self._disturbed_lately(call.process)):
                 why = f"try {last.attempt} was taken, " + ("as it knows" if knows else "and nothing happened to it")
                 self._report.violated("duplicate", f"{history.marker} is taken again by try {call.attempt}: {why}")
@@ -192,11 +192,15 @@ class Ledger:
                 continue
             if not (other.may_overlap or self._disturbed_lately(call.process)):
                 why = f"try {other.attempt} by {other.process.name} is under way"
-                self._report.violated("one hand", f"{history.marker}: try {call.attempt} by {call.process.name} while {why}")
+                self._report.violated(
+                    "one hand", f"{history.marker}: try {call.attempt} by {call.process.name} while {why}"
+                )
             older = other if other.attempt < call.attempt else call
             self._timeline.call_later(self._grace_s, self._check_given_up, older, context=self._timeline.world)
 
     def _check_given_up(self, call: Call) -> None:
         """A try whose lease another has got must be given up soon."""
         if call.open and not self._disturbed_lately(call.process):
-            self._report.violated("one hand", f"try {call.attempt} of {call.event_id} goes on long after its lease was lost")
+            self._report.violated(
+                "one hand", f"try {call.attempt} of {call.event_id} goes on long after its lease was lost"
+            )

@@ -68,9 +68,7 @@ _COUNTED = (
     "SELECT handler_id, state, sum(count) AS n FROM delivery_counts GROUP BY handler_id, state HAVING n <> 0 "
     "ORDER BY handler_id, state"
 )
-_RECOUNTED = (
-    "SELECT handler_id, state, count(*) FROM deliveries GROUP BY handler_id, state ORDER BY handler_id, state"
-)
+_RECOUNTED = "SELECT handler_id, state, count(*) FROM deliveries GROUP BY handler_id, state ORDER BY handler_id, state"
 _HANDLERS = (
     "SELECT h.id, h.client_id, h.url, h.paused, EXISTS (SELECT 1 FROM apps a WHERE a.portal_id = h.portal_id "
     "AND a.client_id = h.client_id AND a.deleted_at IS NULL AND NOT a.active) FROM handlers h"

@@ -155,7 +155,7 @@ def _rules(rng: Random, long: bool) -> DeliveryRules:
         skip_after=rng.choice((0, 0, 0, 2, 4)),
         concurrency=rng.choice((1, 2, 4)),
         rate=rng.choice((0.0, 0.0, 0.0, 3.0)) if not long else 0.0,
-        timeout_s=rng.choice((5.0, 10.0)),
+        timeout_s=rng.choice((5.0, 10.0, 40.0)),
         retry_after_cap_s=20.0,
         retry=rng.choice((RetryPolicy(), RetryPolicy(budget_s=2 * HOUR)) if long else quick),
         breaker=BreakerPolicy(rng.choice((1, 2, 5)), 2.0, rng.choice((10.0, 30.0))),

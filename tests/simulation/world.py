@@ -30,6 +30,8 @@ from tests.simulation.oracle import Oracle
 from tests.simulation.transitions import Transitions
 
 if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
     from random import Random
 
     from relay.store.database import Database
@@ -44,11 +46,13 @@ ISSUER = IssuerSettings("https://relay.example")
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The engine's parts, each of which a mutant may replace."""
+    """The engine's parts, each of which a mutant may replace. prepare: changes the new database."""
 
     store: type[SqlStore] = SqlStore
     dispatcher: type[Dispatcher] = Dispatcher
     intake: type[Intake] = Intake
+    attempts: type[Attempts] = Attempts
+    prepare: Callable[[sqlite3.Connection], None] = lambda _: None
 
 
 @dataclass(eq=False, slots=True)
@@ -75,6 +79,7 @@ class World:
         self.nodes: list[Node | None] = [None] * plan.nodes
         self._parts = parts
         self._disk = disk
+        parts.prepare(disk.raw)
         self._rules = RuleBook(plan.rules)
         self._incarnations = 0
         lease_s = plan.settings.lease_s
@@ -82,9 +87,7 @@ class World:
         self.ledger = Ledger(timeline, 0.7 * lease_s + 1.0, self.clocks, self.crash, report)
         self.handlers = Handlers(timeline, rng, plan.handlers, self.ledger)
         self.oracle = Oracle(disk.raw, plan, self.ledger, report)
-        self.oracle.transitions = Transitions(
-            self.oracle, self.ledger, report, self.clocks, self.is_alive, plan.alone
-        )
+        self.oracle.transitions = Transitions(self.oracle, self.ledger, report, self.clocks, self.is_alive, plan.alone)
         self.accepted: set[str] = set()
         self._hooks = Hooks(self.oracle.committed, self._failed, self.crash, self._noted)
         self.person = timeline.process("person")
@@ -162,10 +165,8 @@ class World:
         store, entropy, parts = self._store(process), self.rng.randbytes, self._parts
         tokens = Tokens(store, VAULT, clock, entropy, ISSUER)
         sender = SimulatedSender(self.timeline, process, clock, self.weather, self.handlers, self.ledger)
-        attempts = Attempts(store, sender, tokens, VAULT, clock, entropy, ISSUER)
-        dispatcher = parts.dispatcher(
-            store, attempts, clock, entropy, self._rules, self.plan.settings, process.name
-        )
+        attempts = parts.attempts(store, sender, tokens, VAULT, clock, entropy, ISSUER)
+        dispatcher = parts.dispatcher(store, attempts, clock, entropy, self._rules, self.plan.settings, process.name)
         room = Room(store, clock, RoomSettings(max_backlog=self.plan.max_backlog), lambda: None)
         settings = IntakeSettings(encrypt_payloads=self.plan.encrypt)
         intake = parts.intake(store, VAULT, clock, entropy, settings, self._rules, dispatcher, room.refusal)

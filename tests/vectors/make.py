@@ -237,7 +237,11 @@ def more_bundles(sign: Any, good: str, key: Any, other: Any) -> list[dict[str, A
     refused |= {f"claims missing: {name}": sign(without(claims(), name)) for name in claims()}
     return [
         {"name": "jku and x5u are ignored", "jws": sign(claims(), **elsewhere), "accepted": True},
-        {"name": "own jwk beside a known kid is ignored", "jws": sign(claims(), jwk=jwk(other, "k1")), "accepted": True},
+        {
+            "name": "own jwk beside a known kid is ignored",
+            "jws": sign(claims(), jwk=jwk(other, "k1")),
+            "accepted": True,
+        },
         *({"name": name, "jws": jws, "accepted": False} for name, jws in refused.items()),
     ]
 
