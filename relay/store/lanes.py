@@ -23,6 +23,7 @@ _D = s.deliveries.c
 _B = s.deliveries.alias("blocking").c
 _W = s.deliveries.alias("waiting").c
 
+
 def _is_active() -> ColumnElement[bool]:
     """Whether the blocking one is its lane's head; so spelt, the index finds it past any number that wait."""
     return or_(*(_B.state == literal_column(f"'{state}'") for state in ("due", "leased", "held")))
@@ -35,9 +36,7 @@ _PROMOTE = (
         == select(func.min(_W.id))
         .where(_W.lane == bindparam("which"), _W.blocks, _W.state == literal_column("'accepted'"))
         .scalar_subquery(),
-        ~select(_B.id)
-        .where(_B.lane == bindparam("which"), _B.blocks, _is_active())
-        .exists(),
+        ~select(_B.id).where(_B.lane == bindparam("which"), _B.blocks, _is_active()).exists(),
     )
     .values(state="due", due_at_ms=_D.accepted_at_ms)
 )
