@@ -148,7 +148,7 @@ class Dispatcher:
         """Find what nobody rang for: expired leases, held ones to probe, work that another process made due."""
         await self._store_ended()  # what is known here must not be tried again only because its lease ran out
         now_ms = self._clock.now_ms()
-        if any(lease.until_ms <= now_ms for lease in self._leases.values()):
+        if any(map(self._is_over, self._leases.values())):
             await self._prolong()  # after a jump of the clock what is in hand here is not over for that
         await self._store.release_leases(now_ms=now_ms)
         await self._store.probe_held(now_ms)
@@ -205,7 +205,7 @@ class Dispatcher:
         delivery = leased.delivery
         started_ms = self._clock.now_ms()
         lease = self._leases.get(delivery.id)
-        if lease is None or lease.attempt != delivery.attempt or self._is_late(lease):
+        if lease is None or lease.attempt != delivery.attempt or self._is_late(lease) or self._is_over(lease):
             self._pool.no_call(state, started_ms)
             self._let_go(delivery.id, delivery.attempt)
             return
@@ -311,6 +311,8 @@ class Dispatcher:
                 ours = await self._store.extend_leases(held, owner=self._owner, lease_until_ms=until_ms)
         except (Unavailable, TimeoutError) as error:
             _log.warning("dispatch.leases_not_kept", reason=getattr(error, "description", "no answer"))
+            # The clock may have jumped past their end; whose they are then is not known.
+            self._give_up({id_ for id_, lease in held.items() if self._is_over(self._leases.get(id_))})
             return
         # Meanwhile a try may have ended, or its delivery been claimed anew.
         held = {id_: lease for id_, lease in held.items() if self._leases.get(id_) is lease}
@@ -336,6 +338,10 @@ class Dispatcher:
     def _is_late(self, lease: _Lease) -> bool:
         """A lease counts as over a little before its end."""
         return lease.until <= asyncio.get_running_loop().time() + self._settings.lease_s / 10
+
+    def _is_over(self, lease: _Lease | None) -> bool:
+        """By the store's clock another may have it."""
+        return lease is not None and lease.until_ms <= self._clock.now_ms()
 
     def _let_go(self, delivery_id: int, attempt: int) -> None:
         """That try is over; a newer one of the same delivery stays in hand."""

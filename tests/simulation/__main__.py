@@ -8,13 +8,16 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
+import json
 import sys
 import time
 import zlib
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from tests.simulation.disk import Disk
 from tests.simulation.history import run_history
+from tests.simulation.report import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +32,7 @@ def main() -> int:
     which.add_argument("--forever", action="store_true", help="from a seed that the clock gives")
     parser.add_argument("--trace", action="store_true", help="print every step of the history")
     parser.add_argument("--digest", action="store_true", help="print a checksum of each history's trace")
+    parser.add_argument("--json", action="store_true", help="print the counts as one JSON document")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at a broken promise")
     options = parser.parse_args()
     seeds: Iterable[int]
@@ -43,32 +47,29 @@ def main() -> int:
 
 
 def _run(seeds: Iterable[int], options: argparse.Namespace) -> int:
-    disk = Disk()
+    disk, tally, began = Disk(), Tally(), time.perf_counter()
     gc.freeze()
-    began, count, broken = time.perf_counter(), 0, 0
-    events = crashes = calls = lost = 0
+    gc.disable()
     for seed in seeds:
         report = run_history(seed, disk, trace=options.trace or options.digest)
-        count += 1
-        events, crashes = events + report.events, crashes + report.crashes
-        calls, lost = calls + report.calls, lost + report.lost
-        if options.trace and report.trace is not None:
-            print("\n".join(report.trace))
+        tally.add(report)
+        if options.trace:
+            print("\n".join(report.trace or []))
         if options.digest:
             print(seed, f"{zlib.crc32(chr(10).join(report.trace or []).encode()):08x}")
         if report.invariant:
-            broken += 1
-            print(f"seed {seed}: {report.invariant}: {report.words}", file=sys.stderr)
+            print(f"seed {seed}: {report.invariant}: {report.words}", file=sys.stderr, flush=True)
             if not options.keep_going:
                 break
-        elif count % 1000 == 0:
-            print(f"{count} seeds, {count / (time.perf_counter() - began):.0f} a second", file=sys.stderr)
-    spent = time.perf_counter() - began
-    print(
-        f"{count} seeds, {events} events, {calls} calls, {crashes} crashes, lost={lost}, broken={broken}, "
-        f"{spent:.1f} s, {1000 * spent / count:.1f} ms a seed"
-    )
-    return 1 if broken else 0
+        if tally.seeds % 100 == 0:
+            gc.collect()
+        if tally.seeds % 1000 == 0:
+            print(tally.line(time.perf_counter() - began), file=sys.stderr, flush=True)
+    if options.json:
+        print(json.dumps(asdict(tally)))
+    elif not options.digest:
+        print(tally.line(time.perf_counter() - began))
+    return 1 if tally.broken else 0
 
 
 if __name__ == "__main__":

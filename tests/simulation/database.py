@@ -6,8 +6,7 @@ it may come a refusal, a delay, a lost acknowledgement or the end of the process
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +16,7 @@ from relay.core.errors import Conflict, Unavailable
 from relay.store.database import unavailable
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Collection
     from random import Random
 
@@ -42,34 +42,38 @@ class Fate(StrEnum):
 
 @dataclass(slots=True)
 class Weather:
-    """How likely mishaps are now. outage_until, slow_until: the store is away or slow for all; slow_s: by how much."""
+    """How likely mishaps are now. outage, slow: until when the store is away, or slow by up to slow_s, for whom.
+
+    None stands for every process.
+    """
 
     rng: Random
     store: float = 0.0
     network: float = 0.0
     crash: float = 0.0
-    outage_until: float = 0.0
-    slow_until: float = 0.0
     slow_s: float = 0.0
+    outage: dict[Process | None, float] = field(default_factory=dict)
+    slow: dict[Process | None, float] = field(default_factory=dict)
 
     def calm(self) -> None:
         """From now on nothing goes wrong."""
         self.store = self.network = self.crash = 0.0
-        self.outage_until = self.slow_until = 0.0
+        self.outage.clear()
+        self.slow.clear()
 
-    def fate(self, now: float) -> Fate:
-        """What becomes of what the store is asked now."""
-        if now < self.outage_until:
+    def fate(self, now: float, process: Process) -> Fate:
+        """What becomes of what a process asks of the store now."""
+        if _lasts(self.outage, process, now):
             return self.rng.choice((Fate.REFUSED, Fate.REFUSED, Fate.REFUSED, Fate.LOST))
         if self.crash and self.rng.random() < self.crash:
             return self.rng.choice((Fate.CRASH_BEFORE, Fate.CRASH_AFTER))
         if self.store and self.rng.random() < self.store:
             return self.rng.choice((Fate.REFUSED, Fate.LOST, Fate.SLOW))
-        return Fate.SLOW if now < self.slow_until else Fate.WELL
+        return Fate.SLOW if _lasts(self.slow, process, now) else Fate.WELL
 
-    def delay_s(self, fate: Fate, now: float) -> float:
+    def delay_s(self, fate: Fate, now: float, process: Process) -> float:
         """How long the store takes."""
-        most = self.slow_s if now < self.slow_until else 2.0
+        most = self.slow_s if _lasts(self.slow, process, now) else 2.0
         return self.rng.random() * (most if fate is Fate.SLOW else 0.004)
 
 
@@ -107,13 +111,15 @@ class SimulatedDatabase:
 
     async def write(self, unit: Callable[[Connection], T], *, locks: Collection[int] = ()) -> T:
         """As the real one."""
-        return await self._write(Waiting(_joint(unit), None, self._timeline.create_future(), operation(unit)))
+        answer: T = await self._write(Waiting(_joint(unit), None, self._timeline.create_future(), operation(unit)))
+        return answer
 
     async def write_jointly(
         self, joint: Callable[[Connection, list[A]], list[T]], argument: A, *, locks: Collection[int] = ()
     ) -> T:
         """As the real one."""
-        return await self._write(Waiting(joint, argument, self._timeline.create_future(), operation(joint)))
+        answer: T = await self._write(Waiting(joint, argument, self._timeline.create_future(), operation(joint)))
+        return answer
 
     async def write_alone(self, unit: Callable[[Connection], T]) -> T:
         """As the real one, but never failing."""
@@ -127,7 +133,8 @@ class SimulatedDatabase:
         """As the real one, for one caller at a time."""
         one = Waiting(joint, argument, self._timeline.create_future(), operation(joint))
         self._begin([one], self._read)
-        return await one.future
+        answer: T = await one.future
+        return answer
 
     async def close(self) -> None:
         """As the real one."""
@@ -143,12 +150,12 @@ class SimulatedDatabase:
 
     def _begin(self, batch: list[Waiting], run: Callable[[list[Waiting]], list[Any]]) -> None:
         now = self._timeline.now
-        fate = self._weather.fate(now)
+        fate = self._weather.fate(now, self._process)
         if fate is Fate.SLOW:
             for one in batch:
                 self._hooks.failed(self._process, one.name, fate)
             self._slow = self._slow or run == self._commit
-        self._timeline.call_later(self._weather.delay_s(fate, now), self._run, batch, run, fate)
+        self._timeline.call_later(self._weather.delay_s(fate, now, self._process), self._run, batch, run, fate)
 
     def _run(self, batch: list[Waiting], run: Callable[[list[Waiting]], list[Any]], fate: Fate) -> None:
         names = ", ".join(one.name for one in batch)
@@ -225,6 +232,10 @@ def operation(unit: Callable[..., Any]) -> str:
     """`SqlDeliveryStore.claim.<locals>.unit` → `claim`, `_accept` → `accept`."""
     parts = unit.__qualname__.split(".")
     return (parts[parts.index("<locals>") - 1] if "<locals>" in parts else parts[-1]).lstrip("_")
+
+
+def _lasts(until: dict[Process | None, float], process: Process, now: float) -> bool:
+    return now < max(until.get(None, 0.0), until.get(process, 0.0)) if until else False
 
 
 def _joint(unit: Callable[[Connection], T]) -> Callable[[Connection, list[Any]], list[T]]:

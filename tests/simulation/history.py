@@ -72,17 +72,16 @@ class _History:
 
     def run(self) -> None:
         world, plan, timeline = self._world, self._world.plan, self._timeline
-        posting = [self._start(world.post(post)) for post in plan.posts]
-        for at, what in plan.acts:
-            self._start(self._people.act(at, what), world.person)
+        asked = [self._start(world.post(post)) for post in plan.posts]
+        asked += [self._start(self._people.act(at, what), world.person) for at, what in plan.acts]
         for at, what in plan.mishaps:
             self._start(self._people.befall(at, what))
         timeline.call_later(0.0, world.begin, context=timeline.world)
         timeline.run(lambda: False, plan.storm_s)
         if timeline.failure is None:
-            self._calm(lambda: all(task.done() for task in posting))
+            self._calm(lambda: all(task.done() for task in asked))
         if timeline.failure is not None and not self._report.invariant:
-            self._report.violated("alive", timeline.failure)
+            self._report.violated("rest" if timeline.failure.startswith("spins") else "alive", timeline.failure)
 
     def _start(self, work: Coroutine[Any, Any, None], process: Process | None = None) -> asyncio.Task[None]:
         """Run what is no part of the relay; an error in it is an error of the simulation or of what it called."""
@@ -97,7 +96,7 @@ class _History:
         task.add_done_callback(ended, context=context)
         return task
 
-    def _calm(self, posted: Callable[[], bool]) -> None:
+    def _calm(self, answered: Callable[[], bool]) -> None:
         """Nothing goes wrong any more: all that is due is delivered, and what people hold, once they let go of it."""
         world, timeline, report = self._world, self._timeline, self._report
         report.note("world", "calm")
@@ -105,18 +104,18 @@ class _History:
         world.handlers.well = True
         self._start(self._people.put_right(), world.person)
         # People's last commands may be under way still.
-        timeline.run(lambda: False, timeline.now + 2 * world.plan.settings.lease_s)
+        timeline.run(lambda: False, timeline.now + 5.0)
         if not self._drains(world.oracle.is_idle):
             return
         self._start(self._people.retry_all(), world.person)
         # What was refused for want of room is posted only now.
-        if self._drains(lambda: posted() and world.oracle.is_over()):
+        if self._drains(lambda: answered() and world.oracle.is_over()):
             self._check_end()
 
     def _drains(self, idle: Callable[[], bool]) -> bool:
         timeline = self._timeline
         until = timeline.now + self._world.plan.drain_s
-        checked = -1
+        checked = -1.0
 
         def changed() -> bool:
             nonlocal checked

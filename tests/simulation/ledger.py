@@ -1,7 +1,8 @@
 """Every call of a handler there ever was, and what must hold of them: one hand, no needless repeats, one event id.
 
 Leans on what the network reports. A repeat is forgiven only if the call before it was in flight when its process
-crashed, stalled or could not keep its lease, or if its answer was lost. Must never learn anything from the engine's memory.
+crashed, stalled or could not keep its lease, or if its answer was lost. Must never learn anything from the engine's
+memory.
 """
 
 from __future__ import annotations
@@ -65,14 +66,18 @@ class Ledger:
         clocks: Clocks,
         crash: Callable[[Process, str], None],
         report: Report,
+        *,
+        alone: bool,
     ) -> None:
         self._timeline = timeline
         self._grace_s = grace_s
         self._clocks = clocks
         self._report = report
+        self._alone = alone
         self._unsettled: list[Call] = []
         self._disturbed: dict[Process, float] = {}
         self._not_kept: dict[Process, float] = {}
+        self._taken_away: set[tuple[str, int]] = set()
         self.crash = crash
         self.stopping: set[Process] = set()
         self.events: dict[str, History] = {}
@@ -94,9 +99,11 @@ class Ledger:
             self._report.violated("try number", f"try {attempt} of {marker} is made twice")
         if (REPLAY_HEADER in message.headers) != (history.round > 0):
             self._report.violated("replay header", f"{marker} after {history.round} replays")
+        if (event_id, attempt) in self._taken_away:
+            self._excuse_clock(call)
         self._check_hands(call, history)
         if self._timeline.now < self._not_kept.get(process, float("-inf")) + 2 * self._grace_s:
-            call.excuse = NOT_KEPT
+            call.excuse = call.excuse or NOT_KEPT
         history.calls[attempt] = call
         self._unsettled.append(call)
         return call
@@ -119,7 +126,7 @@ class Ledger:
             self._report.doubled += 1
             last = before[-1]
             heard = last.outcome is not None and last.outcome.verdict is Verdict.DELIVERED
-            knows = heard and last.process is call.process and last.excuse == NOT_KEPT
+            knows = self._alone and heard and last.process is call.process and last.excuse == NOT_KEPT
             if knows or not (last.excuse or self._disturbed_lately(call.process)):
                 why = f"try {last.attempt} was taken, " + ("as it knows" if knows else "and nothing happened to it")
                 self._report.violated("duplicate", f"{history.marker} is taken again by try {call.attempt}: {why}")
@@ -157,6 +164,16 @@ class Ledger:
             call.may_overlap = True
             call.excuse = call.excuse or reason
 
+    def taken_away(self, event_id: str, attempt: int) -> None:
+        """Its lease was released by one who asked for that before the clock was set back."""
+        self._taken_away.add((event_id, attempt))
+        if self.has_call(event_id, attempt):
+            self._excuse_clock(self.events[event_id].calls[attempt])
+
+    def _excuse_clock(self, call: Call) -> None:
+        call.may_overlap = True
+        call.excuse = call.excuse or "clock"
+
     def not_kept(self, process: Process) -> None:
         """It may have to give up what it has in hand, or cannot store how it ended."""
         self._not_kept[process] = self._timeline.now
@@ -190,7 +207,7 @@ class Ledger:
         for other in history.calls.values():
             if not other.open:
                 continue
-            if not (other.may_overlap or self._disturbed_lately(call.process)):
+            if not (other.may_overlap or call.may_overlap or self._disturbed_lately(call.process)):
                 why = f"try {other.attempt} by {other.process.name} is under way"
                 self._report.violated(
                     "one hand", f"{history.marker}: try {call.attempt} by {call.process.name} while {why}"

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, select, true, update
+from sqlalchemy.sql.visitors import replacement_traverse
 
 from relay.app import handler_pool, intake
 from relay.app.attempt import Attempts
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterator, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
     from relay.core.model import Delivery, EventItem, Portal, Replay
     from relay.core.phpform import Form
@@ -47,7 +48,7 @@ class Mutant:
 
     name: str
     caught_by: tuple[str, ...]
-    parts: Parts = Parts()
+    parts: Parts = field(default_factory=Parts)
     patches: tuple[tuple[object, str, Any], ...] = ()
 
     @contextmanager
@@ -150,6 +151,17 @@ class LosesOutcomes(Dispatcher):
             raise
 
 
+class TakesItsOwnAway(Dispatcher):
+    """Takes a lease of its own for another's, once its time is over."""
+
+    async def _sweep(self) -> None:
+        now_ms = self._clock.now_ms()
+        await self._store.release_leases(now_ms=now_ms)
+        await self._store.probe_held(now_ms)
+        for handler, due_ms in await self._store.next_due():
+            self._pool.due(handler, due_ms)
+
+
 class NeverSweeps(Dispatcher):
     """Relies on the bell alone."""
 
@@ -232,6 +244,13 @@ _FINISH_ANY = (
     )
 )
 
+
+def _without_pause(element: object, **_: object) -> ColumnElement[bool] | None:
+    return true() if element is delivery_store._MAY_BE_CALLED else None
+
+
+_CLAIM_PAUSED = replacement_traverse(delivery_store._CLAIMABLE, {}, _without_pause)
+
 MUTANTS = (
     Mutant(
         "finish without a look at the lease",
@@ -248,13 +267,17 @@ MUTANTS = (
     Mutant("retry without pause", ("schedule",), patches=((delivery, "next_due_ms", _at_once),)),
     Mutant("retry without budget", ("schedule",), patches=((delivery, "next_due_ms", _without_budget),)),
     Mutant("held is never probed", ("drained",), Parts(store=NeverProbes)),
-    Mutant("half-open for ever", ("drained",), patches=((handler_pool, "on_no_call", lambda breaker, _: breaker),)),
+    Mutant(
+        "half-open for ever", ("drained", "rest"), patches=((handler_pool, "on_no_call", lambda breaker, _: breaker),)
+    ),
     Mutant("given back to nobody", ("lease", "drained"), Parts(store=ForgetsWhatItGaveBack)),
     Mutant("item id not looked at", ("stored once",), patches=((intake, "parse_event_call", _without_item_ids),)),
     Mutant("replay's place stored first", ("replayed",), Parts(store=MovesCursorFirst)),
     Mutant("counts not kept", ("counts",), Parts(prepare=_drop_counting)),
     Mutant("leases not kept", ("one hand",), Parts(dispatcher=KeepsNoLeases)),
     Mutant("lease lost, try goes on", ("one hand",), Parts(dispatcher=HoldsOnTooLong)),
+    Mutant("takes its own leases away", ("one hand", "duplicate"), Parts(dispatcher=TakesItsOwnAway)),
+    Mutant("pause not looked at", ("paused",), patches=((delivery_store, "_CLAIMABLE", _CLAIM_PAUSED),)),
     Mutant("no sweep", ("drained",), Parts(dispatcher=NeverSweeps)),
     Mutant("new event id each try", ("same event id",), Parts(attempts=NewIdEachTry)),
     Mutant("collapse over entities", ("nothing lost",), patches=((delivery_store, "collapse_waiting", _collapse_all),)),

@@ -120,7 +120,9 @@ class SimulatedSender:
         self._ledger.end(call, outcome)
         return outcome
 
-    async def _post(self, call: Call, rules: DeliveryRules) -> tuple[Verdict, int | None, str | None, float | None]:
+    async def _post(  # noqa: PLR0911
+        self, call: Call, rules: DeliveryRules
+    ) -> tuple[Verdict, int | None, str | None, float | None]:
         rng, weather = self._weather.rng, self._weather
         mishap = rng.choice(("refused", "reset", "crash", "loss")) if rng.random() < weather.network else ""
         future: asyncio.Future[Answer] = self._timeline.create_future()

@@ -144,8 +144,8 @@ class Oracle:
         )
 
     def is_over(self) -> bool:
-        """Whether nothing waits."""
-        return all(row.state in OVER for row in self.rows.values())
+        """Whether nothing waits, and no replay is to make anything wait again."""
+        return not self.unfinished_replays and all(row.state in OVER for row in self.rows.values())
 
     def waiting(self) -> str:
         """What is not over, for a report."""
@@ -188,6 +188,6 @@ class Oracle:
             self.replays.append(Asked(replay_id, chosen))
         self.unfinished_replays = sum(row[4] is None for row in found)
         replayed = sum(row[3] for row in found)
-        moved = replayed != self._replayed
+        moved: bool = replayed != self._replayed
         self._replayed = replayed
         return moved

@@ -85,9 +85,9 @@ class People:
         part = rng.random()
         world.report.note("world", what)
         if what == "outage":
-            world.weather.outage_until = now + (0.1 + 2 * part) * lease_s
+            world.weather.outage[None] = now + (0.1 + 2 * part) * lease_s
         elif what == "slow_store":
-            world.weather.slow_until = now + (0.3 + 2 * part) * lease_s
+            world.weather.slow[rng.choice((None, node.process if node else None))] = now + (0.3 + 2 * part) * lease_s
             world.weather.slow_s = rng.choice((0.1, 0.5, 1.5)) * lease_s
         elif what in {"small_jump", "jump_on", "jump_back"}:
             self._jump(what, part, lease_s)
@@ -95,6 +95,8 @@ class People:
             return
         elif what == "kill":
             world.crash(node.process, "killed")
+        elif what == "cut_off":
+            world.weather.outage[node.process] = now + (0.5 + 2 * part) * lease_s
         elif what == "stop":
             world.stop(node)
         else:
@@ -105,7 +107,7 @@ class People:
         world.report.jumps += 1
         factor = {"small_jump": 0.12 * part - 0.06, "jump_on": 1.1 + 3 * part, "jump_back": -0.2 - 3 * part}[what]
         world.clocks.jump(round(factor * lease_s * 1000))
-        if what == "jump_on":
+        if what == "jump_on" and not world.plan.alone:  # nobody else would take what such a node has in hand
             world.disturb([node.process for node in world.living()], "clock", world.timeline.now)
 
     def _stall(self, what: str, part: float, lease_s: float, process: Process) -> None:

@@ -22,7 +22,24 @@ if TYPE_CHECKING:
 LONG_EVERY = 40
 HOUR = 3600.0
 EVENTS = ("ONCRMDEALUPDATE", "ONCRMDEALUPDATE", "ONCRMDEALADD", "ONCRMCONTACTUPDATE", "ONAPPTEST")
-MOODS = ("well", "well", "flaky", "error", "busy", "hang", "reset", "loses_answers", "slow", "gone", "refuses")
+MOODS = (
+    "well",
+    "well",
+    "well",
+    "flaky",
+    "flaky",
+    "error",
+    "busy",
+    "hang",
+    "hang",
+    "reset",
+    "loses_answers",
+    "slow",
+    "slow",
+    "slow",
+    "gone",
+    "refuses",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +108,14 @@ class Plan:
 def draw_plan(rng: Random, seed: int) -> Plan:
     """The plan of a seed."""
     long = seed % LONG_EVERY == LONG_EVERY - 1
-    storm_s = rng.uniform(2 * HOUR, 30 * HOUR) if long else rng.uniform(15.0, 60.0)
+    storm_s = rng.uniform(2 * HOUR, 30 * HOUR) if long else rng.uniform(10.0, 45.0)
     alone = rng.random() < 0.4
     nodes = 1 if alone else rng.choice((1, 2, 2, 3))
     lease_s = 0.02 * storm_s if long else rng.choice((6.0, 12.0, 20.0))
     settings = DeliverySettings(
         concurrency=rng.choice((2, 4, 8, 16)),
         lease_s=lease_s,
-        sweep_s=lease_s / rng.choice((2, 3, 5)),
+        sweep_s=lease_s / rng.choice((1.5, 2, 4)),
         drain_s=rng.choice((1.0, 12.0)),
     )
     rules = {client_id: _rules(rng, long) for client_id in ("", *APPS)}
@@ -118,7 +135,7 @@ def draw_plan(rng: Random, seed: int) -> Plan:
         handlers=handlers,
         posts=_posts(rng, handlers, storm_s),
         acts=tuple(act for act in acts if not (long and act[1] == "replay")),
-        mishaps=_times(rng, rng.choice((0, 2, 4, 8)), storm_s, MISHAPS),
+        mishaps=_times(rng, rng.choice((0, 3, 6, 9)), storm_s, MISHAPS),
         faults=Faults(
             store=rng.choice((0.0, 0.01, 0.03, 0.1)),
             network=rng.choice((0.0, 0.03, 0.1)),
@@ -142,7 +159,9 @@ MISHAPS = (
     "jump_on",
     "jump_back",
     "outage",
-    "outage",
+    "cut_off",
+    "cut_off",
+    "slow_store",
     "slow_store",
 )
 
@@ -155,7 +174,7 @@ def _rules(rng: Random, long: bool) -> DeliveryRules:
         skip_after=rng.choice((0, 0, 0, 2, 4)),
         concurrency=rng.choice((1, 2, 4)),
         rate=rng.choice((0.0, 0.0, 0.0, 3.0)) if not long else 0.0,
-        timeout_s=rng.choice((5.0, 10.0, 40.0)),
+        timeout_s=rng.choice((5.0, 15.0, 40.0)),
         retry_after_cap_s=20.0,
         retry=rng.choice((RetryPolicy(), RetryPolicy(budget_s=2 * HOUR)) if long else quick),
         breaker=BreakerPolicy(rng.choice((1, 2, 5)), 2.0, rng.choice((10.0, 30.0))),
@@ -179,7 +198,7 @@ def _posts(rng: Random, handlers: tuple[HandlerPlan, ...], storm_s: float) -> tu
     posts = []
     count = 0
     entities = rng.choice((1, 2, 4))
-    for _ in range(rng.randint(3, 9)):
+    for _ in range(rng.randint(2, 7)):
         at = rng.uniform(0.0, 0.9) * storm_s
         items = []
         for _ in range(rng.choice((1, 1, 2, 3, 6))):

@@ -147,6 +147,8 @@ class Transitions:
             over = (old.until_ms or 0) <= change.latest_ms
             gone = self._alone and not self._is_alive(old.owner or "")
             self._expect("lease", change, over or gone, f"of {old.owner}, which is not over")
+            if (old.until_ms or 0) > change.now_ms:
+                self._ledger.taken_away(old.event_id, old.attempts)
         else:
             self._expect("lease", change, self._is_owner(change), f"of {old.owner}")
             self._check_schedule(change)
@@ -158,7 +160,7 @@ class Transitions:
         call = self._ledger.settled(old.event_id, old.attempts)
         low_ms, high_ms = self._delays_ms(change)
         if call is None or call.outcome is None:
-            ended_ms = self._claimed_ms[old.event_id, old.attempts]
+            ended_ms = self._claimed_ms[old.event_id, old.attempts] - (change.latest_ms - change.now_ms)
             self._expect("schedule", change, new.due_ms >= ended_ms + low_ms - SLACK_MS, "too soon")
             return
         self._expect("nothing lost", change, call.outcome.verdict is Verdict.RETRY, f"{call.outcome.verdict}")
@@ -216,7 +218,7 @@ class Transitions:
         into = [row for row in self._oracle.rows.values() if row.event_id == new.collapsed_into]
         same = [self._oracle.items[row.marker] for row in into if row.handler_id == old.handler_id and row.id > old.id]
         fits = bool(same) and same[0].event == item.event and same[0].entity == item.entity
-        allowed = self._oracle.rules(new).collapse and old.attempts == 0
+        allowed = self._oracle.rules(new).collapse and old.attempts == 0 and not old.replay
         self._expect("nothing lost", change, fits and allowed, "collapsed into what is not its like")
 
     def _dropped(self, change: Change) -> None:

@@ -84,7 +84,7 @@ class World:
         self._incarnations = 0
         lease_s = plan.settings.lease_s
         self.clocks = Clocks(timeline, 2 * lease_s + 5.0)
-        self.ledger = Ledger(timeline, 0.7 * lease_s + 1.0, self.clocks, self.crash, report)
+        self.ledger = Ledger(timeline, 0.7 * lease_s + 1.0, self.clocks, self.crash, report, alone=plan.alone)
         self.handlers = Handlers(timeline, rng, plan.handlers, self.ledger)
         self.oracle = Oracle(disk.raw, plan, self.ledger, report)
         self.oracle.transitions = Transitions(self.oracle, self.ledger, report, self.clocks, self.is_alive, plan.alone)
