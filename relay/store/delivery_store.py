@@ -6,7 +6,6 @@ change in one transaction. A lease is given and taken only by an update that nam
 
 from __future__ import annotations
 
-import hashlib
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from relay.core.model import DeliveryState, Handler
 from relay.store import schema as s
 from relay.store.delivery_rows import attempt_values, finished_values, leased_of, new_values, payload_values
+from relay.store.handler_rows import find_or_store, handler_of
 from relay.store.lanes import collapse_waiting, first_state, lanes_with_next, promote_lanes
 from relay.store.locks import item_lock
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from relay.ports import Finished, Leased, NewDelivery
     from relay.store.database import Database
+    from relay.store.handler_rows import HandlerKey
 
 _D = s.deliveries.c
 _MAX_RELEASED = 1000
@@ -50,23 +51,6 @@ _INSERT_PAYLOAD = (
     .values(delivery_id=select(_D.id).where(_D.event_id == bindparam("of_event")).scalar_subquery())
 )
 _H = s.handlers.c
-_CLIENT = bindparam("client", type_=_H.client_id.type)
-_KNOWN_HANDLERS = select(s.handlers).where(
-    _H.portal_id == bindparam("portal"),
-    _H.client_id == _CLIENT,
-    _H.url.in_(bindparam("urls", expanding=True)),
-)
-_HANDLERS = {
-    "sqlite": _KNOWN_HANDLERS,
-    "postgresql": _KNOWN_HANDLERS.where(
-        func.md5(_H.client_id) == func.md5(_CLIENT),
-        func.md5(_H.url).in_(bindparam("urls_md5", expanding=True)),
-    ),
-}
-_INSERT_HANDLER = {
-    "sqlite": insert(s.handlers).returning(_H.id),
-    "postgresql": postgres_insert(s.handlers).on_conflict_do_nothing().returning(_H.id),
-}
 # States are written out, not bound: for a bound one SQLite prepares the statement anew at each execution, to see
 # whether a partial index fits.
 _IS_DUE = _D.state == literal_column("'due'")
@@ -224,7 +208,7 @@ class SqlDeliveryStore:
 
         def unit(connection: Connection) -> list[Handler]:
             rows = connection.execute(query)
-            return [Handler(row.id, row.portal_id, row.client_id, row.url, row.paused) for row in rows]
+            return [handler_of(row) for row in rows]
 
         return await self._database.read(unit)
 
@@ -242,11 +226,7 @@ class SqlDeliveryStore:
 
         def unit(connection: Connection) -> list[tuple[Handler, int]]:
             rows = connection.execute(query)
-            return [
-                (Handler(row.id, row.portal_id, row.client_id, row.url, row.paused), row.due)
-                for row in rows
-                if row.due is not None
-            ]
+            return [(handler_of(row), row.due) for row in rows if row.due is not None]
 
         return await self._database.read(unit)
 
@@ -337,7 +317,7 @@ def _accept(connection: Connection, calls: list[tuple[Sequence[NewDelivery], int
     every = [(new, now_ms) for news, now_ms in fresh for new in news]
     if not every:
         return [[] for _ in calls]
-    handlers = _handlers(connection, {_handler_key(new) for new, _ in every})
+    handlers = find_or_store(connection, {_handler_key(new) for new, _ in every})
     rows = [new_values(new, handlers[_handler_key(new)].id, now_ms) for new, now_ms in every]
     connection.execute(_INSERT_DELIVERY, rows)
     connection.execute(_INSERT_PAYLOAD, [payload_values(new) for new, _ in every])
@@ -377,35 +357,5 @@ def _without_known(deliveries: Sequence[NewDelivery], known: set[tuple[int, str 
     return fresh
 
 
-def _handler_key(new: NewDelivery) -> tuple[int, str, str]:
+def _handler_key(new: NewDelivery) -> HandlerKey:
     return new.portal_id, new.item.client_id, new.item.handler_url
-
-
-def _handlers(connection: Connection, keys: set[tuple[int, str, str]]) -> dict[tuple[int, str, str], Handler]:
-    """Handlers by portal, client id and URL; those not seen before are stored."""
-    found: dict[tuple[int, str, str], Handler] = {}
-    for portal_id, client_id in {key[:2] for key in keys}:
-        urls = [url for *owner, url in keys if owner == [portal_id, client_id]]
-        for row in _known_handlers(connection, portal_id, client_id, urls):
-            found[portal_id, client_id, row.url] = Handler(row.id, portal_id, client_id, row.url, row.paused)
-    for key in sorted(keys - found.keys()):  # in one order on every node: none waits for the other
-        portal_id, client_id, url = key
-        values = {"portal_id": portal_id, "client_id": client_id, "url": url, "paused": False}
-        added = connection.execute(_INSERT_HANDLER[connection.dialect.name], values).scalar_one_or_none()
-        if added is None:  # another node was first, and has committed by now
-            (known,) = _known_handlers(connection, portal_id, client_id, [url])
-            added = known.id
-        found[key] = Handler(added, *key)
-    return found
-
-
-def _known_handlers(connection: Connection, portal_id: int, client_id: str, urls: list[str]) -> Sequence[Row[Any]]:
-    values: dict[str, Any] = {"portal": portal_id, "client": client_id, "urls": urls}
-    if connection.dialect.name == "postgresql":
-        values["urls_md5"] = [_md5(s.without_nul(url)) for url in urls]
-    return connection.execute(_HANDLERS[connection.dialect.name], values).all()
-
-
-def _md5(text: str) -> str:
-    """As PostgreSQL's function of that name."""
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
