@@ -14,7 +14,7 @@ import aio_pika
 import structlog
 
 from relay.core.errors import Unavailable
-from relay.queue.broker import OPERATION_S, Broker, BrokerUnreachable, bounded
+from relay.queue.broker import OPEN_S, OPERATION_S, WATCH_S, Broker, BrokerUnreachable, bounded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
@@ -32,6 +32,7 @@ MAX_IN_FLIGHT = 64
 PREFETCH = 64
 CONFIRM_S = 2.0
 MAX_LENGTH = 100_000
+MOST_SILENT = 2
 
 
 class AmqpBell:
@@ -119,24 +120,43 @@ class RingListener:
         bell: Bell,
         find: Callable[[Collection[int]], Awaitable[list[Handler]]],
         queue: str = QUEUE,
+        operation_s: float = OPERATION_S,
+        watch_s: float = WATCH_S,
     ) -> None:
-        self.broker = Broker(url, "rings", entropy, on_open=self._listen, probe=self._check)
+        self.broker = Broker(
+            url,
+            "rings",
+            entropy,
+            on_open=self._listen,
+            probe=self._check,
+            operation_s=operation_s,
+            watch_s=watch_s,
+        )
+        self._operation_s = operation_s
         self._bell = bell
         self._find = find
         self._queue = queue
         self._known: dict[int, Handler] = {}
+        self._silent_queues = 0
 
     async def _listen(self, connection: AbstractConnection) -> None:
         channel = connection.channel(publisher_confirms=False)
-        await channel.initialize(timeout=OPERATION_S)
-        await channel.set_qos(prefetch_count=PREFETCH)
+        await channel.initialize(timeout=self._operation_s)
+        await channel.set_qos(prefetch_count=PREFETCH, timeout=self._operation_s)
+        if self._silent_queues >= MOST_SILENT:
+            # A broker that is killed just after a queue was declared may keep its name and nothing behind it. What
+            # such a queue held is worth nothing.
+            _log.warning("bell.queue_made_anew", queue=self._queue)
+            await channel.queue_delete(self._queue, timeout=OPEN_S)
         queue = await declare(channel, self._queue)
-        await queue.consume(self._take)
+        self._silent_queues += 1
+        await bounded(queue.consume(self._take), self._operation_s)
+        self._silent_queues = 0
 
     async def _check(self, connection: AbstractConnection) -> None:
         """The queue is there and somebody listens; a queue that was deleted takes its listeners with it."""
         channel = connection.channel(publisher_confirms=False)
-        await channel.initialize(timeout=OPERATION_S)
+        await channel.initialize(timeout=self._operation_s)
         queue = await channel.declare_queue(self._queue, passive=True)
         if not queue.declaration_result.consumer_count:
             raise BrokerUnreachable("nobody listens to the queue of rings")
@@ -151,7 +171,7 @@ class RingListener:
         except Unavailable:
             pass  # the dispatcher's sweep will know as soon as the store does
         try:
-            await bounded(message.ack(), OPERATION_S)
+            await bounded(message.ack(), self._operation_s)
         except BrokerUnreachable:
             self.broker.suspect()
 

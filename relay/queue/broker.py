@@ -27,11 +27,12 @@ T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 OPERATION_S = 5.0
+OPEN_S = 30.0
 CLOSE_S = 2.0
 WATCH_S = 5.0
 HEARTBEAT_S = 10
 FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 5.0
+LONGEST_PAUSE_S = 2.0
 
 
 class BrokerUnreachable(Unavailable):
@@ -101,7 +102,7 @@ class Broker:
             try:
                 connection = await bounded(self._connect(), self._operation_s)
                 if self._on_open is not None:
-                    await bounded(self._on_open(connection), self._operation_s)
+                    await bounded(self._on_open(connection), OPEN_S)
                 self._connection = connection
                 self._tell(True, "")
                 pause_s = FIRST_PAUSE_S

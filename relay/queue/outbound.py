@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SCHEME = "amqp"
 CONTENT_TYPE = "Content-Type"
+RETIRE_S = 60.0
 _TARGET = re.compile(r"amqp:(?P<exchange>[^/]*)/(?P<key>.+)", re.DOTALL)
 
 
@@ -55,8 +56,8 @@ class AmqpSender:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._channels: dict[str, AbstractChannel] = {}
-        self._opening: dict[str, asyncio.Lock] = {}
+        self._proven: dict[str, AbstractChannel] = {}
+        self._proving: dict[str, asyncio.Lock] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     async def send(self, message: Message, policy: UrlPolicy, rules: DeliveryRules) -> Outcome:
@@ -71,16 +72,11 @@ class AmqpSender:
         verdict = Verdict.DELIVERED if error is None else Verdict.HOLD if target is None else Verdict.RETRY
         return Outcome(verdict, None, error, started_ms, round((time.perf_counter() - began) * 1000))
 
-    async def _publish(self, exchange_name: str, key: str, message: Message, timeout_s: float) -> str | None:
+    async def _publish(self, exchange: str, key: str, message: Message, timeout_s: float) -> str | None:
         """Publish and wait for the confirmation. None, or the word for what went wrong."""
-        channel: AbstractChannel | None = None
         try:
             async with asyncio.timeout(timeout_s):
-                channel = await self._channel(exchange_name)
-                # Not asked for first: one that is missing says so to the publishing.
-                named = await channel.get_exchange(exchange_name, ensure=False) if exchange_name else None
-                exchange = named or channel.default_exchange
-                await exchange.publish(_amqp_message(message), key, mandatory=True)
+                await self._publish_once(exchange, key, _amqp_message(message))
         except PublishError:
             return "unroutable"
         except DeliveryError:
@@ -90,27 +86,52 @@ class AmqpSender:
         except (TimeoutError, AMQPError, OSError, RuntimeError, asyncio.CancelledError) as error:
             if is_cancelled(error):
                 raise
-            self._give_up(exchange_name, channel)
+            self._broker.suspect()
             return _word(error)
         return None
 
-    async def _channel(self, exchange_name: str) -> AbstractChannel:
-        """The exchange's own channel, opened anew if a fault has closed it."""
-        async with self._opening.setdefault(exchange_name, asyncio.Lock()):
-            known = self._channels.get(exchange_name)
-            if known is None or known.is_closed:
-                known = await self._broker.channel(publisher_confirms=True, on_return_raises=True)
-                self._channels[exchange_name] = known
-            return known
+    async def _publish_once(self, exchange: str, key: str, message: aio_pika.Message) -> None:
+        """On the exchange's channel; a new one is used alone first.
 
-    def _give_up(self, exchange_name: str, channel: AbstractChannel | None) -> None:
-        """Use another channel: a late answer on this one must not be taken for that to a later try."""
-        self._broker.suspect()
-        if channel is not None and self._channels.get(exchange_name) is channel:
-            del self._channels[exchange_name]
-            task = asyncio.create_task(close_quietly(channel))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+        The broker closes the channel on which something is asked of an exchange that is missing or not for us, and the
+        whole connection if more follows on that channel.
+        """
+        channel = self._proven.get(exchange)
+        if channel is None or channel.is_closed:
+            async with self._proving.setdefault(exchange, asyncio.Lock()):
+                channel = self._proven.get(exchange)
+                if channel is None or channel.is_closed:
+                    channel = await self._broker.channel(publisher_confirms=True, on_return_raises=True)
+                    await self._publish_on(channel, exchange, key, message)
+                    return
+        await self._publish_on(channel, exchange, key, message)
+
+    async def _publish_on(self, channel: AbstractChannel, exchange: str, key: str, message: aio_pika.Message) -> None:
+        named = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
+        try:
+            await named.publish(message, key, mandatory=True)
+        except DeliveryError:  # an answer like any other, as far as the channel goes
+            self._proven[exchange] = channel
+            raise
+        except BaseException:
+            # A late answer on this channel must not be taken for that to a later try.
+            self._retire(exchange, channel)
+            raise
+        self._proven[exchange] = channel
+
+    def _retire(self, exchange: str, channel: AbstractChannel) -> None:
+        """Use another channel from now on; this one is closed once others that are under way on it have ended."""
+        shared = self._proven.get(exchange) is channel
+        if shared:
+            del self._proven[exchange]
+        task = asyncio.create_task(_close_after(RETIRE_S if shared else 0.0, channel))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+async def _close_after(pause_s: float, channel: AbstractChannel) -> None:
+    await asyncio.sleep(pause_s)
+    await close_quietly(channel)
 
 
 def _amqp_message(message: Message) -> aio_pika.Message:

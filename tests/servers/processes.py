@@ -107,6 +107,7 @@ class ServerProcess:
         assert self._process is not None
         family = self._family()
         self._process.send_signal(number)
+        self.resume()  # those that were paused cannot even end
         try:
             self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:

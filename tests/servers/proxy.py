@@ -1,0 +1,72 @@
+"""Promises: a network in front of a server that can be cut in the middle: nothing comes through, and nobody is told.
+
+Leans on asyncio streams. Must never close or refuse a connection while the network is cut: that would be news.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+CHUNK = 65536
+
+
+class Network:
+    """A listener that hands everything on to a server of this machine. port: where it listens."""
+
+    def __init__(self, server_port: int) -> None:
+        self.port = 0
+        self._server_port = server_port
+        self._whole = asyncio.Event()
+        self._whole.set()
+        self._connections: set[asyncio.Task[None]] = set()
+
+    def cut(self) -> None:
+        """From now on nothing comes through, in either direction; new connections hang as well."""
+        self._whole.clear()
+
+    def heal(self) -> None:
+        """What was sent meanwhile arrives now."""
+        self._whole.set()
+
+    @classmethod
+    @asynccontextmanager
+    async def before(cls, server_port: int) -> AsyncIterator[Network]:
+        """A network before the server at that port."""
+        network = cls(server_port)
+        listener = await asyncio.start_server(network._connect, "127.0.0.1", 0)
+        network.port = listener.sockets[0].getsockname()[1]
+        try:
+            yield network
+        finally:
+            listener.close()
+            for task in network._connections:
+                task.cancel()
+            await asyncio.gather(*network._connections, return_exceptions=True)
+            await listener.wait_closed()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            await self._whole.wait()
+            with suppress(OSError):
+                server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._server_port)
+                await asyncio.gather(self._carry(reader, server_writer), self._carry(server_reader, writer))
+        finally:
+            self._connections.discard(task)
+            writer.close()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(CHUNK):
+                await self._whole.wait()
+                writer.write(data)
+                await writer.drain()
+        await self._whole.wait()
+        writer.close()
