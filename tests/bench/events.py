@@ -6,31 +6,22 @@ Must never: count an event before it has arrived at the sink, nor end before eve
 
 from __future__ import annotations
 
-import asyncio
 import time
-from itertools import cycle
 from statistics import quantiles
 from typing import TYPE_CHECKING
 
-from tests.bench.connection import Connection, connections, form_post
 from tests.bench.cores import cpu_seconds
-from tests.bench.load import WARM_UP, Load, Meter
+from tests.bench.load import Load
+from tests.bench.paced import PACE, Paced, calls, for_seconds, full_speed, paced
 from tests.bench.report import Figure, rate_figure
-from tests.bench.sample import EventCall
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tests.bench.board import Board
+    from tests.bench.relay_process import RelayUnderTest
     from tests.bench.stage import Stage
 
 RATE_AIM = 0.3
 HANDLERS = 8
 BARE_CONCURRENCY = 64
-UNDER_WAY = 512
-PACE = 200
-DRAIN_S = 60.0
-_TURN_S = 0.001
 
 
 async def events(stage: Stage) -> list[Figure]:
@@ -48,115 +39,47 @@ async def latency(stage: Stage) -> list[Figure]:
     bare: list[float] = []
     ours: list[float] = []
     for _ in range(stage.options.rounds):
-        bare += await _bare_paced(stage)
-        ours += await _relay_paced(stage)
+        bare += await bare_paced(stage)
+        ours += await relay_paced(stage, stage.relay)
     return [_percentile(50, bare, ours), _percentile(99, bare, ours)]
 
 
 async def _rate(stage: Stage, items: int) -> Figure:
-    url = stage.handler_urls(1)[0]
     pairs: list[tuple[Load, Load]] = []
     for _ in range(stage.options.rounds):
-        bare = await _bare_full_speed(stage, url)
-        pairs.append((bare, await _full_speed(stage, items)))
+        bare = await bare_full_speed(stage)
+        pairs.append((bare, await relay_full_speed(stage, stage.relay, items)))
     return rate_figure(f"events, {items} a call", "per s", pairs, RATE_AIM)
 
 
-async def _bare_full_speed(stage: Stage, url: str) -> Load:
+async def bare_full_speed(stage: Stage) -> Load:
+    """What a bare client on the relay's core posts a second."""
     began, cpu, load = time.perf_counter(), cpu_seconds(stage.client.pid), time.process_time()
-    answer = await stage.client.ask(f"{url} {BARE_CONCURRENCY} {stage.options.seconds}")
+    answer = await stage.client.ask(f"{stage.handler_urls(1)[0]} {BARE_CONCURRENCY} {stage.options.seconds}")
     seconds = time.perf_counter() - began
     used = cpu_seconds(stage.client.pid) - cpu
     return Load(float(answer), used / seconds, (time.process_time() - load) / seconds)
 
 
-async def _full_speed(stage: Stage, items: int) -> Load:
-    """Keep the relay busy with at most UNDER_WAY events accepted and not delivered."""
-    calls = cycle(_calls(stage, items))
-    first = stage.next_event
-    before = stage.board.count
-    over = False
-
-    async def drive(connection: Connection) -> None:
-        while not over:
-            if stage.next_event - first - (stage.board.count - before) > UNDER_WAY:
-                await asyncio.sleep(_TURN_S)
-                continue
-            number, stage.next_event = stage.next_event, stage.next_event + items
-            await connection.exchange(form_post("/rest/rest.event.call", next(calls).body(number)))
-
-    async with connections(stage.relay.port, stage.options.connections) as opened, asyncio.TaskGroup() as group:
-        for connection in opened:
-            group.create_task(drive(connection))
-        await asyncio.sleep(stage.options.seconds * WARM_UP)
-        meter = Meter(stage.relay.pid, lambda: stage.board.count)
-        await asyncio.sleep(stage.options.seconds)
-        load = meter.stop()
-        over = True
-    await _all_arrived(stage.board, range(first, stage.next_event))
-    return load
+async def relay_full_speed(stage: Stage, relay: RelayUnderTest, items: int = 1) -> Load:
+    """What a relay accepts and delivers a second to some healthy handlers."""
+    return await full_speed(stage, relay, calls(relay, stage.handler_urls(HANDLERS), items))
 
 
-async def _relay_paced(stage: Stage) -> list[float]:
-    """Milliseconds of each event through the relay."""
-    calls = _calls(stage, 1)
-    first, count = stage.next_event, int(PACE * stage.options.seconds)
-    stage.next_event += count
-    due_ns: list[int] = []
-    async with connections(stage.relay.port, stage.options.connections) as opened, asyncio.TaskGroup() as group:
-        idle = asyncio.Queue[Connection]()
-        for connection in opened:
-            idle.put_nowait(connection)
-
-        async def send(number: int) -> None:
-            connection = await idle.get()
-            await connection.exchange(form_post("/rest/rest.event.call", calls[number % HANDLERS].body(number)))
-            idle.put_nowait(connection)
-
-        began_ns = time.monotonic_ns()
-        for index in range(count):
-            due_ns.append(began_ns + index * 1_000_000_000 // PACE)
-            await asyncio.sleep(max(due_ns[index] - time.monotonic_ns(), 0) / 1e9)
-            group.create_task(send(first + index))
-    await _all_arrived(stage.board, range(first, first + count))
-    return _took_ms(stage.board, first, due_ns)
+async def relay_paced(stage: Stage, relay: RelayUnderTest) -> list[float]:
+    """Milliseconds of each event through a relay to some healthy handlers."""
+    bodies = calls(relay, stage.handler_urls(HANDLERS))
+    sent = await paced(stage, relay, bodies, for_seconds(stage.options.seconds))
+    return await sent.took_ms(stage.board)
 
 
-async def _bare_paced(stage: Stage) -> list[float]:
+async def bare_paced(stage: Stage) -> list[float]:
     """Milliseconds of each event from a bare client."""
     first, seconds = stage.next_event, stage.options.seconds
-    url = stage.handler_urls(1)[0]
-    answer = await stage.client.ask(f"paced {url} {PACE} {seconds} {first}")
+    answer = await stage.client.ask(f"paced {stage.handler_urls(1)[0]} {PACE} {seconds} {first}")
     due_ns = [int(word) for word in answer.split()]
     stage.next_event += len(due_ns)
-    return _took_ms(stage.board, first, due_ns)
-
-
-async def _all_arrived(board: Board, numbers: range) -> None:
-    """Wait until the sink has every one of them. Raises RuntimeError naming how many are missing."""
-    missing: Sequence[int] = numbers
-    give_up = time.monotonic() + DRAIN_S
-    while missing := [number for number in missing if not board.arrived_ns(number)]:
-        if time.monotonic() > give_up:
-            raise RuntimeError(f"{len(missing)} accepted events were not delivered within {DRAIN_S:.0f} s")
-        await asyncio.sleep(0.01)
-
-
-def _calls(stage: Stage, items: int) -> list[EventCall]:
-    """Calls whose items go to the handlers in turn."""
-    urls = stage.handler_urls(HANDLERS)
-    return [
-        EventCall(
-            stage.relay.portal,
-            stage.relay.app.client_id,
-            [urls[(start + index) % HANDLERS] for index in range(items)],
-        )
-        for start in range(HANDLERS)
-    ]
-
-
-def _took_ms(board: Board, first: int, due_ns: Sequence[int]) -> list[float]:
-    return [(board.arrived_ns(first + index) - due) / 1e6 for index, due in enumerate(due_ns)]
+    return await Paced(list(range(first, stage.next_event)), due_ns).took_ms(stage.board)
 
 
 def _percentile(percent: int, bare: list[float], ours: list[float]) -> Figure:

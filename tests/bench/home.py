@@ -40,10 +40,15 @@ class App:
     access_token: str
 
 
-async def make_home(home: Path, listen: str, admin_listen: str, grants: int, backlog: int) -> tuple[Credentials, App]:
-    """Make the home; who may call its relay. backlog: so many events wait for a handler that is not there."""
+async def make_home(
+    home: Path, listen: str, admin_listen: str, grants: int, backlog: int, more: str = ""
+) -> tuple[Credentials, App]:
+    """Make the home; who may call its relay. backlog: so many events wait for a handler that is not there.
+
+    more: further lines of relay.toml, e.g. another store.
+    """
     home.mkdir(mode=0o700)
-    settings = f'listen = "{listen}"\nadmin_listen = "{admin_listen}"\n'
+    settings = f'listen = "{listen}"\nadmin_listen = "{admin_listen}"\n{more}'
     (home / CONFIG_FILE).write_text(settings, encoding="utf-8")
     (home / MASTER_KEY_FILE).write_text(secrets.token_hex(32), encoding="ascii")
     relay = open_relay(load_config(home, {}), upgrade=True)

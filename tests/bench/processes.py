@@ -51,6 +51,11 @@ class Process:
             raise RuntimeError(f"a process of the bench ended with status {await self._process.wait()}")
         return line.decode()
 
+    async def kill(self) -> None:
+        """End it without a chance to do anything."""
+        self._process.kill()
+        await self._process.wait()
+
     async def stop(self) -> None:
         """End it: by the end of its input, else by SIGTERM, else by SIGKILL."""
         if self._process.returncode is not None:

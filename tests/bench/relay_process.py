@@ -35,19 +35,50 @@ class RelayUnderTest:
     portal: Credentials
     app: App
     ready_s: float
+    process: Process
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A home that no relay serves yet, and who may call the one that will."""
+
+    folder: Path
+    port: int
+    portal: Credentials
+    app: App
+
+    @property
+    def home(self) -> Path:
+        """The home directory."""
+        return self.folder / "home"
 
 
 @asynccontextmanager
 async def relay_process(folder: Path, core: int | None, grants: int, backlog: int) -> AsyncIterator[RelayUnderTest]:
     """Make a home, start `relay serve` on it, stop it at the end. Raises RuntimeError with its log if it fails."""
-    port, admin_port = _free_port(), _free_port()
-    home, log = folder / "home", folder / "relay.log"
-    portal, app = await make_home(home, f"127.0.0.1:{port}", f"127.0.0.1:{admin_port}", grants, backlog)
+    async with serving(await prepare(folder, grants, backlog), core) as relay:
+        yield relay
+
+
+async def prepare(folder: Path, grants: int = 1, backlog: int = 0, more: str = "") -> Prepared:
+    """Make a folder with a home in it. more: further lines of relay.toml."""
+    folder.mkdir(exist_ok=True)
+    port, admin_port = free_port(), free_port()
+    listen, admin_listen = f"127.0.0.1:{port}", f"127.0.0.1:{admin_port}"
+    portal, app = await make_home(folder / "home", listen, admin_listen, grants, backlog, more)
+    return Prepared(folder, port, portal, app)
+
+
+@asynccontextmanager
+async def serving(prepared: Prepared, core: int | None) -> AsyncIterator[RelayUnderTest]:
+    """Start `relay serve` on a home, stop it at the end. Raises RuntimeError with its log if it fails."""
+    log = prepared.folder / "relay.log"
     began = time.perf_counter()
-    async with python("relay.cli", "serve", "--home", str(home), core=core, log=log) as process:
-        if not await _becomes_ready(process, port):
+    async with python("relay.cli", "serve", "--home", str(prepared.home), core=core, log=log) as process:
+        if not await _becomes_ready(process, prepared.port):
             raise RuntimeError(f"the relay did not start:\n{log.read_text(encoding='utf-8', errors='replace')}")
-        yield RelayUnderTest(port, process.pid, portal, app, time.perf_counter() - began)
+        ready_s = time.perf_counter() - began
+        yield RelayUnderTest(prepared.port, process.pid, prepared.portal, prepared.app, ready_s, process)
 
 
 async def _becomes_ready(process: Process, port: int) -> bool:
@@ -73,6 +104,7 @@ async def _is_ready(port: int) -> bool:
     return True
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine on which nothing listens now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from statistics import median
+from statistics import median, quantiles
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,6 +51,22 @@ def rate_figure(name: str, unit: str, pairs: Sequence[tuple[Load, Load]], aim: f
     return Figure(name, unit, median(relay), median(bare), median(ratios), per_cpu, f">= {aim}", notes)
 
 
+def percentile_figure(
+    name: str, percent: int, pairs: Sequence[tuple[Sequence[float], Sequence[float]]], aim: str, note: str
+) -> Figure:
+    """The median of some turns' percentiles of (baseline, relay), in ms; the ratio is the median of each turn's own."""
+    ours = [_percentile(mine, percent) for _, mine in pairs]
+    bare = [_percentile(theirs, percent) for theirs, _ in pairs]
+    ratios = [mine / theirs for theirs, mine in zip(bare, ours, strict=True)]
+    slowest = max(max(mine) for _, mine in pairs)
+    notes = f"{note}; ratios {min(ratios):.2f}-{max(ratios):.2f}; slowest {slowest:.0f} ms"
+    return Figure(f"{name}, p{percent}", "ms", median(ours), median(bare), median(ratios), None, aim, notes)
+
+
+def _percentile(sample: Sequence[float], percent: int) -> float:
+    return quantiles(sample, n=100, method="inclusive")[percent - 1] if len(sample) > 1 else sample[0]
+
+
 def _per_cpu_second(load: Load) -> float:
     """What the rate would be on a core that nobody else uses; 0 processor time is not known or too little to tell."""
     return load.rate / (load.server_cpu or 1.0)
@@ -59,12 +75,12 @@ def _per_cpu_second(load: Load) -> float:
 def table(figures: Sequence[Figure], heading: str) -> str:
     """The figures in columns."""
     lines = [heading, ""]
-    lines.append(f"{'':<34} {'relay':>9} {'bare':>9} {'ratio':>6} {'by cpu':>6}  {'aim':<9} notes")
+    lines.append(f"{'':<46} {'relay':>9} {'bare':>9} {'ratio':>6} {'by cpu':>6}  {'aim':<9} notes")
     for figure in figures:
         name = f"{figure.name}, {figure.unit}"
         numbers = f"{figure.relay:>9.1f} {figure.baseline:>9.1f} {figure.ratio:>6.2f}"
         by_cpu = "" if figure.cpu_ratio is None else f"{figure.cpu_ratio:.2f}"
-        lines.append(f"{name:<34} {numbers} {by_cpu:>6}  {figure.aim:<9} {figure.notes}")
+        lines.append(f"{name:<46} {numbers} {by_cpu:>6}  {figure.aim:<9} {figure.notes}")
     return "\n".join(lines)
 
 

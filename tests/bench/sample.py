@@ -40,6 +40,8 @@ class EventCall:
         for index, url in enumerate(handler_urls):
             pairs += _item(index, portal, app_client_id, url)
         self._parts = _split(urlencode(pairs + portal.pairs()))
+        self.items = len(handler_urls)
+        """How many items it has."""
 
     def body(self, first: int) -> bytes:
         """The body with its items numbered from `first`."""

@@ -1,4 +1,4 @@
-"""Promises: a handler that takes every event at once and notes when it came: `python -m tests.bench.sink BOARD`.
+"""Promises: a handler that takes every event at once and notes when it came: `python -m tests.bench.sink BOARD [PORT]`.
 
 Leans on: asyncio protocols and the board; prints its port, ends when standard input ends.
 Must never: cost so much that what is measured is the sink.
@@ -50,12 +50,12 @@ class Sink(asyncio.Protocol):
             self._transport.write(_TAKEN)
 
 
-async def _serve(board: Board) -> None:
-    server = await asyncio.get_running_loop().create_server(lambda: Sink(board), "127.0.0.1", 0, backlog=1024)
+async def _serve(board: Board, port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(lambda: Sink(board), "127.0.0.1", port, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await until_stdin_ends()
     server.close()
 
 
 if __name__ == "__main__":
-    run(_serve(Board(Path(sys.argv[1]))))
+    run(_serve(Board(Path(sys.argv[1])), int(sys.argv[2]) if len(sys.argv) > 2 else 0))

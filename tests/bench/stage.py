@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 class Options:
     """seconds: of one measurement of one side. rounds: how often both sides take turns.
 
-    backlog: so many events wait for a dead handler meanwhile.
+    backlog: so many events wait for a dead handler meanwhile. outage: so many for one that was down for a while.
     """
 
     seconds: float = 3.0
     rounds: int = 3
     connections: int = 32
     backlog: int = 0
+    outage: int = 20_000
 
 
 @dataclass(slots=True)
@@ -40,12 +41,14 @@ class Stage:
 
     options: Options
     cores: Cores
+    folder: Path
     relay: RelayUnderTest
     baseline_port: int
     baseline_pid: int
     client: Process
     sink_port: int
     board: Board
+    waiting: int
     next_event: int = 0
 
     def handler_urls(self, count: int) -> list[str]:
@@ -54,8 +57,8 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(options: Options) -> AsyncIterator[Stage]:
-    """Start everything; stop it at the end."""
+async def stage(options: Options, waiting: int) -> AsyncIterator[Stage]:
+    """Start everything; stop it at the end. waiting: so many events wait for a dead handler of the relay."""
     cores = share_out()
     pin(0, cores.load)
     with tempfile.TemporaryDirectory(prefix="relay-bench-") as name:
@@ -65,15 +68,17 @@ async def stage(options: Options) -> AsyncIterator[Stage]:
             python("tests.bench.sink", str(folder / "board"), core=cores.sink) as sink,
             python("tests.bench.baseline_server", core=cores.server) as server,
             python("tests.bench.baseline_client", core=cores.server) as client,
-            relay_process(folder, cores.server, options.connections, options.backlog) as relay,
+            relay_process(folder, cores.server, options.connections, waiting) as relay,
         ):
             yield Stage(
                 options=options,
                 cores=cores,
+                folder=folder,
                 relay=relay,
                 baseline_port=int(await server.read_line()),
                 baseline_pid=server.pid,
                 client=client,
                 sink_port=int(await sink.read_line()),
                 board=board,
+                waiting=waiting,
             )
