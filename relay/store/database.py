@@ -1,4 +1,4 @@
-"""One database: a single writer thread with group commit, a few readers, errors told apart.
+"""One database: a writer thread (or a few) with group commit, a few readers, errors told apart.
 
 Leans on SQLAlchemy's synchronous engine, kept off the event loop in threads. A unit of work is a plain function
 of a connection; units that arrive together are committed together, and a unit is answered only after its commit.
@@ -8,7 +8,8 @@ Work that is cheaper in bulk is given as a joint unit: a function of a connectio
 call it at one time. Under load they share the cost of a statement, and the threads change hands less often.
 
 Where several nodes share a database a unit may meet another node's: it names the locks it needs, which are taken
-before any unit of its commit runs, and what the database refuses for the other node's sake is run again.
+before any unit of its commit runs, and what the database refuses for the other node's sake is run again. There a node
+may have several writers as well: each waits for its own round trips only.
 """
 
 from __future__ import annotations
@@ -69,15 +70,20 @@ class _Pending:
 class Database:
     """A started database; `write` and `read` run units of work, their `_jointly` twins joint ones.
 
-    reading: the engine for reads, where a transaction must be told to see one moment only.
+    reading: the engine for reads, where a transaction must be told to see one moment only. looking_up: the one for
+    joint reads, where a single statement is cheaper without a transaction. writers: transactions at one time; more than
+    one only where the database tells them apart.
     """
 
-    def __init__(self, engine: Engine, reading: Engine | None = None) -> None:
+    def __init__(
+        self, engine: Engine, reading: Engine | None = None, looking_up: Engine | None = None, writers: int = 1
+    ) -> None:
         self.engine = engine
         self._reading = reading or engine
+        self._looking_up = looking_up or engine
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="relay-reader")
-        self._writer = _Worker(WRITER_THREAD, self._write_batch)
-        self._joint_reader = _Worker("relay-joint-reader", self._read_batch)
+        self._writer = _Workers(WRITER_THREAD, self._write_batch, writers)
+        self._joint_reader = _Workers("relay-joint-reader", self._read_batch)
         self._closed = False
 
     async def write(self, unit: Unit[T], *, locks: Collection[int] = ()) -> T:
@@ -102,7 +108,7 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, unit)
 
     async def read_jointly(self, joint: Joint[A, T], argument: A) -> T:
-        """As `read`, in one call of `joint` for all that wait for it: for look-ups that are many and quick."""
+        """In one call of `joint` for all that wait for it: for look-ups that are many, quick and one statement each."""
         self._check_open()
         return await self._joint_reader.run(joint, argument)
 
@@ -128,7 +134,7 @@ class Database:
             raise unavailable(error) from error
 
     def _read_batch(self, batch: list[_Pending]) -> None:
-        self._run(batch, self._reading.connect)
+        self._run(batch, self._looking_up.connect)
 
     def _write_batch(self, batch: list[_Pending]) -> None:
         self._run([pending for pending in batch if not pending.alone], self.engine.begin)
@@ -162,14 +168,15 @@ class Database:
         _tell(answers)
 
 
-class _Worker:
-    """A thread that takes what is waiting, as much at a time as waits."""
+class _Workers:
+    """Threads that take what is waiting, as much at a time as waits."""
 
-    def __init__(self, name: str, take: Callable[[list[_Pending]], None]) -> None:
+    def __init__(self, name: str, take: Callable[[list[_Pending]], None], count: int = 1) -> None:
         self._take = take
         self._waiting: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._loop, name=name, daemon=True) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
 
     async def run(self, joint: Joint[A, T], argument: A, *, locks: Collection[int] = (), alone: bool = False) -> T:
         """Have it done; what it answers."""
@@ -180,8 +187,10 @@ class _Worker:
 
     def stop(self) -> None:
         """Do what is waiting, then end."""
-        self._waiting.put(_CLOSE)
-        self._thread.join()
+        for _ in self._threads:
+            self._waiting.put(_CLOSE)
+        for thread in self._threads:
+            thread.join()
 
     def _loop(self) -> None:
         closing = False

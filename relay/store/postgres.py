@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
+from sqlalchemy.exc import InvalidatePoolError
 
 from relay.core.errors import Unavailable
 from relay.store import schema as s
@@ -22,17 +23,20 @@ if TYPE_CHECKING:
 STATEMENT_TIMEOUT_MS = 15_000
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 20.0
+WRITERS = 2
+IDLE_S = 1.0
+_USED = "used"
 
 
 def open_postgres(url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> Engine:
-    """An engine over `postgresql://…`; connections are checked before use, and no wait is longer than its limit.
+    """An engine over `postgresql://…`; idle connections are checked before use, and no wait is longer than its limit.
 
     Raises Unavailable if the driver is not installed.
     """
     try:
         engine = create_engine(
             make_url(url).set(drivername="postgresql+psycopg"),
-            pool_pre_ping=True,
+            pool_size=8,
             pool_timeout=CONNECT_TIMEOUT_S,
             connect_args={
                 "connect_timeout": CONNECT_TIMEOUT_S,
@@ -46,6 +50,7 @@ def open_postgres(url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> En
     except ModuleNotFoundError as error:
         raise Unavailable("A PostgreSQL store needs the driver: pip install 'bitrix-relay[postgres]'") from error
     _limit_waits(engine, answer_timeout_s)
+    _check_idle(engine)
     return engine
 
 
@@ -54,10 +59,35 @@ def reading(engine: Engine) -> Engine:
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
+def looking_up(engine: Engine) -> Engine:
+    """The same engine for reads of one statement each: no round trips for the ends of a transaction."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
 def without_time_limit(connection: Connection) -> None:
     """Let this transaction's statements take as long as they need: a change of the schema."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+
+
+def _check_idle(engine: Engine) -> None:
+    """Before a connection is used again after a while, see whether the server still knows it; all are new if not.
+
+    One that has just been used is not asked each time: that would be a round trip for every transaction.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def _used(_connection: Any, record: Any) -> None:
+        record.info[_USED] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _check(connection: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get(_USED, time.monotonic()) < IDLE_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error
 
 
 def _limit_waits(engine: Engine, limit_s: float) -> None:

@@ -15,7 +15,7 @@ from relay.store.directory_store import SqlDirectoryStore
 from relay.store.issuer_store import SqlIssuerStore
 from relay.store.migrations import migrate
 from relay.store.portal_store import SqlPortalStore
-from relay.store.postgres import PostgresChanges, open_postgres, reading
+from relay.store.postgres import WRITERS, PostgresChanges, looking_up, open_postgres, reading
 from relay.store.replay_store import SqlReplayStore
 from relay.store.sqlite import SqliteChanges, open_sqlite
 from relay.store.token_store import SqlTokenStore
@@ -88,5 +88,5 @@ def open_postgres_store(url: str, open_key: Callable[[bytes], bytes], *, upgrade
         finally:
             migrating.dispose()
     engine = open_postgres(url)
-    database = Database(engine, reading(engine))
+    database = Database(engine, reading(engine), looking_up(engine), WRITERS)
     return SqlStore(database, PostgresChanges(database), open_key)
