@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import os
 import signal
 import sys
@@ -42,6 +43,7 @@ ServedRole = Annotated[
         " (service) or deliver events (worker).",
     ),
 ]
+_OBJECTS_BETWEEN_COLLECTIONS = (10_000, 20, 50)
 _STOPPING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -79,12 +81,20 @@ async def _serve(config: Config, role: Role, opened: Callable[[], Relay]) -> Non
     _listen_for_signals(log, stopping)
     try:
         async with Runtime(relay, role).running() as (service, admin):
+            _collect_less_often()
             log.info("ready", role=str(role), service=service, admin=admin, url=config.origin, home=str(config.home))
             await stopping.wait()
             log.info("draining")
     finally:
         await relay.store.close()
     log.info("stopped")
+
+
+def _collect_less_often() -> None:
+    """Leave what the program consists of out of garbage collection: looking through it took a tenth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_OBJECTS_BETWEEN_COLLECTIONS)
 
 
 def _listen_for_signals(log: Any, stopping: asyncio.Event) -> None:
