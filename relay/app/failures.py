@@ -23,13 +23,13 @@ MAX_SUBJECT = 64
 
 
 class TooManyFailures(RelayError):
-    """This client or address failed too often; wait_s: when to come back."""
+    """This client or address asked, or failed, too often; wait_s: when to come back."""
 
     code = "slow_down"
     status = 429
 
     def __init__(self, wait_s: float) -> None:
-        super().__init__("Too many failed requests, please slow down.")
+        super().__init__("Too many requests, please slow down.")
         self.wait_s = wait_s
 
 
