@@ -51,8 +51,12 @@ class LoadPortal:
 
     async def send(self, events: Iterable[tuple[int, str]]) -> bool:
         """One call with these (number, handler URL) items. Whether the relay has taken them."""
+        return await self.is_taken(self.fields(events))
+
+    async def is_taken(self, fields: Iterable[tuple[str, str]]) -> bool:
+        """Whether the relay takes these fields of a call."""
         try:
-            answer = await self.call("/rest/rest.event.call", self.fields(events))
+            answer = await self.call("/rest/rest.event.call", fields)
         except (OSError, EOFError, ValueError, IndexError):
             return False
         return bool(answer.get("result"))
@@ -87,6 +91,11 @@ class LoadPortal:
     def fields(self, events: Iterable[tuple[int, str]]) -> list[tuple[str, str]]:
         """The fields of one `rest.event.call` with these (number, handler URL) items."""
         return [field for index, event in enumerate(events) for field in self._item(index, *event)]
+
+    def lane_event(self, lane: int, number: int, url: str) -> list[tuple[str, str]]:
+        """The fields of a call with one event of an entity, which the relay knows again if it is sent once more."""
+        known_by = ("QUERY[0][relay_item_id]", f"{lane:08x}{number:024x}")
+        return [*self._item(0, lane, url), ("QUERY[0][query][QUERY_DATA][data][NUMBER]", str(number)), known_by]
 
     def _item(self, index: int, number: int, url: str) -> list[tuple[str, str]]:
         item = f"QUERY[{index}]"

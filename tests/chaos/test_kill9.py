@@ -1,29 +1,30 @@
 """Promises: whatever moment `relay serve` is killed at, no accepted event is lost, and only what was in flight doubles.
 
 Leans on: the real command, a load of events as a portal posts them, handlers over real HTTP, SIGKILL and SIGTERM.
-Must never: give the relay a moment to prepare. A run is repeated with CHAOS_SEED set to the seed it has printed.
+Must never: give the relay a moment to prepare.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import time
+import shutil
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.chaos.delivery_record import DeliveryRecord
 from tests.chaos.event_load import PORTAL_URL, EventLoad, LoadPortal
 from tests.chaos.relay_database import faults, states
+from tests.chaos.runs import Run
 from tests.e2e.relay_process import RelayProcess
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from tests.chaos.runs import Rounds
 
 KILLS = 30
 STARTS_CUT_SHORT = 5
@@ -44,13 +45,6 @@ class Scene:
     record: DeliveryRecord
     load: EventLoad
     chance: random.Random
-    seed: int
-
-
-@pytest.fixture
-def seed() -> int:
-    """CHAOS_SEED, or a new one."""
-    return int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**9))
 
 
 @asynccontextmanager
@@ -67,7 +61,7 @@ async def scene(folder: Path, seed: int) -> AsyncIterator[Scene]:
         load = EventLoad(portal, record.handlers, chance, behind)
         load.start(POSTERS)
         try:
-            yield Scene(relay, record, load, chance, seed)
+            yield Scene(relay, record, load, chance)
         finally:
             await load.stop()
 
@@ -107,20 +101,16 @@ def check_ids(scene: Scene) -> None:
     assert len(ids) == len(scene.record.tries)
 
 
-def table(title: str, rows: Mapping[str, object]) -> str:
-    width = max(map(len, rows))
-    lines = [f"  {name:<{width}}  {value}" for name, value in rows.items()]
-    return "\n".join(["", title, *lines])
+async def test_relay_killed_under_load(tmp_path: Path, rounds: Rounds) -> None:
+    for seed in rounds:
+        rounds.record(await killed(tmp_path / str(seed), seed))
+        shutil.rmtree(tmp_path / str(seed))
 
 
-async def test_nothing_accepted_is_lost_by_30_kills(
-    tmp_path: Path, seed: int, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with capsys.disabled():
-        print(f"\nCHAOS_SEED={seed}")
-    began = time.monotonic()
-    in_flight: list[int] = []
-    async with scene(tmp_path, seed) as s:
+async def killed(folder: Path, seed: int) -> Run:
+    folder.mkdir()
+    in_flight = 0
+    async with scene(folder, seed) as s:
         cut_short = set(s.chance.sample(range(1, KILLS), STARTS_CUT_SHORT))
         for kill in range(KILLS):
             moment_s = s.chance.uniform(0, LONGEST_RUN_S)
@@ -129,31 +119,18 @@ async def test_nothing_accepted_is_lost_by_30_kills(
             else:
                 await asyncio.sleep(moment_s)
                 await s.relay.kill()
-            in_flight.append(states(s.relay.home).get("leased", 0))
+            in_flight += states(s.relay.home).get("leased", 0)
             if kill + 1 not in cut_short:
                 await s.relay.start()
         await drained(s)
     unanswered = check_calls(s)
     check_ids(s)
-    accepted, delivered = s.load.accepted, len(s.record.tries)
-    rows = {
-        "seed": seed,
-        "kills": f"{KILLS} ({STARTS_CUT_SHORT} of them before the relay was ready)",
-        "calls accepted": f"{sum(call.accepted for call in s.load.calls)} of {len(s.load.calls)}",
-        "accepted": accepted,
-        "delivered": f"{delivered} ({unanswered} of calls whose answer was cut off)",
-        "lost": accepted - (delivered - unanswered),
-        "in flight at the kills": f"{sum(in_flight)} (at most {max(in_flight)})",
-        "duplicates": s.record.duplicates,
-        "seconds": round(time.monotonic() - began, 1),
-    }
-    with capsys.disabled():
-        print(table("kill -9 of relay serve under load", rows))
-    assert accepted == delivered - unanswered
-    assert s.record.duplicates <= sum(in_flight)
     # A run in which no kill met a delivery has shown nothing.
-    assert sum(in_flight) > 0
-    assert accepted > KILLS * 50
+    assert in_flight > 0
+    assert s.load.accepted > KILLS * 50
+    happened = Counter({"kill": KILLS - STARTS_CUT_SHORT, "kill at start": STARTS_CUT_SHORT})
+    delivered = len(s.record.tries) - unanswered
+    return Run(happened, s.load.accepted, delivered, in_flight, s.record.duplicates)
 
 
 async def cut_a_start_short(relay: RelayProcess, moment_s: float) -> None:
@@ -167,19 +144,23 @@ async def cut_a_start_short(relay: RelayProcess, moment_s: float) -> None:
     await asyncio.gather(starting, return_exceptions=True)
 
 
-async def test_a_graceful_stop_under_load_loses_and_doubles_nothing(
-    tmp_path: Path, seed: int, capsys: pytest.CaptureFixture[str]
-) -> None:
-    async with scene(tmp_path, seed) as s:
+async def test_relay_stopped_under_load(tmp_path: Path, rounds: Rounds) -> None:
+    for seed in rounds:
+        rounds.record(await stopped(tmp_path / str(seed), seed))
+        shutil.rmtree(tmp_path / str(seed))
+
+
+async def stopped(folder: Path, seed: int) -> Run:
+    """A graceful end loses and doubles nothing."""
+    folder.mkdir()
+    async with scene(folder, seed) as s:
         for _ in range(TERMINATIONS):
             await asyncio.sleep(s.chance.uniform(0.2, LONGEST_RUN_S))
             assert await s.relay.stop() == 0
             assert "leased" not in states(s.relay.home)
             await s.relay.start()
         await drained(s)
-    check_calls(s)
+    unanswered = check_calls(s)
     check_ids(s)
-    rows = {"seed": seed, "stops": TERMINATIONS, "accepted": s.load.accepted, "duplicates": s.record.duplicates}
-    with capsys.disabled():
-        print(table("SIGTERM to relay serve under load", rows))
-    assert s.record.duplicates == 0
+    delivered = len(s.record.tries) - unanswered
+    return Run(Counter({"SIGTERM": TERMINATIONS}), s.load.accepted, delivered, 0, s.record.duplicates)

@@ -96,6 +96,11 @@ class RelayProcess:
     # The process -----------------------------------------------------------------------------------------
 
     @property
+    def is_running(self) -> bool:
+        """Whether it was started, and neither stopped nor killed."""
+        return self._process is not None
+
+    @property
     def pid(self) -> int:
         """The process that serves now."""
         assert self._process is not None, "the relay is not running"

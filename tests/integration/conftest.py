@@ -19,7 +19,6 @@ from tests.integration.live_relay import LiveRelay, make_home, running_relay
 from tests.integration.quiet import PORTAL, Quiet
 from tests.integration.sink import Sink, running_sink
 from tests.integration.site import Site, open_site
-from tests.servers.fixtures import postgres_server, postgres_url, rabbit_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from relay.store.sql_store import SqlStore
 
-__all__ = ["postgres_server", "postgres_url", "rabbit_server"]
+
 OpenSite: TypeAlias = "Callable[[Mapping[str, Any]], Awaitable[Site]]"
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import resource
 import subprocess
 import sys
 import time
@@ -19,12 +18,12 @@ from relay.build import open_relay
 from relay.config import load_config
 from tests.integration.live_relay import LiveRelay, make_home
 from tests.integration.wire import PATIENCE_S, get, send
+from tests.servers.disk import fill_disk, free_disk, largest_file
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
     from pathlib import Path
 
-_NO_LIMIT = resource.RLIM_INFINITY
 _ADDRESSES = re.compile(r'service"?[=:] ?"?([0-9.]+:\d+).*admin"?[=:] ?"?([0-9.]+:\d+)|admin=(\S+).*service=(\S+)')
 
 
@@ -54,13 +53,11 @@ class RelayProcess:
 
     def fill_disk(self, *, room: int = 0, log_too: bool = False) -> None:
         """From now on no file can grow much beyond the largest there is; with `log_too` not even the log can."""
-        sizes = [path.stat().st_size for path in self.home.iterdir()]
-        limit = self.log_path.stat().st_size if log_too else max(sizes) + room
-        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (limit, _NO_LIMIT))
+        fill_disk(self.pid, self.log_path.stat().st_size if log_too else largest_file(self.home) + room)
 
     def free_disk(self) -> None:
         """Take the limit away."""
-        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (_NO_LIMIT, _NO_LIMIT))
+        free_disk(self.pid)
 
 
 @contextlib.contextmanager

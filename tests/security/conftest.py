@@ -20,7 +20,6 @@ from tests.integration.conftest import (
     template,
 )
 from tests.security.world import Verdicts, as_jwt
-from tests.servers.fixtures import postgres_server, postgres_url
 
 if TYPE_CHECKING:
     from tests.integration.site import Site
@@ -30,8 +29,6 @@ __all__ = [
     "adapter",
     "live",
     "open_site_with",
-    "postgres_server",
-    "postgres_url",
     "sink",
     "site",
     "store",
