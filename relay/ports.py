@@ -446,6 +446,10 @@ class DeliveryStore(Protocol):
         """How many deliveries are not over."""
         ...
 
+    async def clock_ms(self) -> int | None:
+        """Unix milliseconds by the clock that all who share the store have in common; None if nobody shares it."""
+        ...
+
 
 class DeliveryDesk(Protocol):
     """What people see of deliveries and do with them."""

@@ -293,6 +293,12 @@ class SqlDeliveryStore:
         )
         return await self._database.read(lambda c: int(c.execute(query).scalar_one()))
 
+    async def clock_ms(self) -> int | None:
+        """The server's clock; a file has none."""
+        if self._database.engine.dialect.name != "postgresql":
+            return None
+        return await self._database.read_jointly(_server_clock_ms, None)
+
 
 PROBE_PAUSE_MS = 600_000
 _OVER = {DeliveryState.DONE, DeliveryState.DROPPED}
@@ -308,6 +314,12 @@ def due_again(now_ms: int) -> dict[str, object]:
         "tries_since_ms": None,
         "finished_at_ms": None,
     }
+
+
+def _server_clock_ms(connection: Connection, asked: list[None]) -> list[int]:
+    """The same for all who ask at one time."""
+    answer = connection.execute(select(func.extract("epoch", func.clock_timestamp()) * 1000))
+    return [int(answer.scalar_one())] * len(asked)
 
 
 def _accept(connection: Connection, calls: list[tuple[Sequence[NewDelivery], int]]) -> list[list[Handler]]:

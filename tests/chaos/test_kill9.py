@@ -30,7 +30,7 @@ KILLS = 30
 STARTS_CUT_SHORT = 5
 TERMINATIONS = 3
 POSTERS = 4
-BACKLOG = 1500
+BACKLOG = 600
 LONGEST_RUN_S = 1.0
 DRAIN_S = 120.0
 # How long the handlers think: some answer at once, some keep deliveries in flight for a kill to meet.

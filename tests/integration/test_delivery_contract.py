@@ -6,6 +6,7 @@ Leans on every adapter alike. Must never lose a delivery, nor give one to two ha
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -322,3 +323,15 @@ async def test_a_closed_store_accepts_nothing(store: SqlStore) -> None:
     await store.close()
     with pytest.raises(Unavailable):
         await store.accept([new_delivery()], NOW_MS)
+
+
+async def test_where_nodes_share_a_store_they_share_its_clock(adapter: Adapter) -> None:
+    store, another = await adapter.open(), await adapter.open()
+    before, after = await store.clock_ms(), await another.clock_ms()
+    if not adapter.settings:  # a file, which one process has to itself
+        assert before is after is None
+        return
+    assert before is not None
+    assert after is not None
+    assert 0 <= after - before < 60_000
+    assert abs(before - time.time() * 1000) < 60_000

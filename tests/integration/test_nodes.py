@@ -20,6 +20,7 @@ from tests.integration.live_relay import make_home, until
 from tests.integration.nodes import Cluster, running_cluster
 from tests.integration.site import Site, open_site
 from tests.integration.wire import get, post, send
+from tests.servers.clock import SetClock, clock_library
 from tests.servers.proxy import Network
 
 if TYPE_CHECKING:
@@ -153,6 +154,45 @@ async def delay_s(site: Site, count: int) -> float:
     await site.fire()
     await site.sink.wait_for(count)
     return time.monotonic() - began
+
+
+async def test_a_node_whose_clock_is_wrong_takes_no_lease_before_its_end(
+    tmp_path: Path, postgres_url: str, sink: Sink
+) -> None:
+    released = asyncio.Event()
+
+    async def hang_at_first(_call: Call) -> web.StreamResponse:
+        if len(sink.calls) == 1:
+            await released.wait()
+        return web.Response()
+
+    settings = {"store": postgres_url} | with_sweep(0.1, lease_s=4)
+    clock = set_clock(tmp_path, ahead_s=3600)
+    async with running_cluster(tmp_path / "home", settings) as cluster:
+        site = await open_site(cluster.live(await cluster.started()), sink)
+        sink.behaviour = hang_at_first
+        await site.fire()
+        await sink.wait_for(1)
+        wrong = await cluster.started(Role.ALL, **clock.variables)
+        portal = replace(site.portal, live=cluster.live(wrong))
+        for count in range(2, 6):
+            await replace(site, live=portal.live, portal=portal).fire()
+            await sink.wait_for(count)
+        assert {call.attempt for call in sink.calls} == {1}
+        released.set()
+        await until_states(cluster, done=5)
+        assert {call.attempt for call in sink.calls} == {1}
+        assert wrong.log.count("clock.differs_from_the_database_s") == 1
+
+
+def set_clock(folder: Path, ahead_s: float) -> SetClock:
+    """A clock that is wrong by so much."""
+    library = clock_library()
+    if library is None:
+        pytest.skip("libfaketime is not installed: apt-get install libfaketime")
+    clock = SetClock(folder / "clock", library)
+    clock.set(ahead_s)
+    return clock
 
 
 async def test_a_node_cut_off_from_the_store_lets_go_before_another_takes_over(
