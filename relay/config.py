@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,7 @@ from pydantic_settings import (
 
 from relay.app.portals import normalize_origin
 from relay.app.settings import DeliverySettings, IntakeSettings, IssuerSettings, RetentionSettings, RoomSettings
+from relay.app.transport import tls_context
 from relay.core.breaker import BreakerPolicy
 from relay.core.errors import ConfigError, InvalidRequest
 from relay.core.lanes import Order
@@ -59,6 +61,13 @@ _NOT_SETTINGS = {HOME_VARIABLE, MASTER_KEY_VARIABLE, LANGUAGE_VARIABLE, "RELAY_D
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
+
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PROXY = re.compile(r"https?://[^/\s]+/?")
+_OWN_HEADER = re.compile(
+    r"host|connection|content-.*|transfer-encoding|te|trailer|upgrade|expect|x-relay-.*|webhook-.*", re.IGNORECASE
+)
 
 
 class _Section(BaseModel):
@@ -135,6 +144,36 @@ class RulesSection(_Section):
     proxy: str = ""
     amqp: dict[str, str] = {}
 
+    @field_validator("headers")
+    @classmethod
+    def _check_headers(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if not _HEADER_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no header's name")
+            if _OWN_HEADER.fullmatch(name):
+                raise ValueError(f"{name} is a header that the relay sets itself")
+            if not text.isascii() or not text.isprintable():
+                raise ValueError(f"the value of {name} must be printable ASCII on one line")
+        return value
+
+    @field_validator("proxy")
+    @classmethod
+    def _check_proxy(cls, value: str) -> str:
+        if value and not _PROXY.fullmatch(value):
+            raise ValueError("must be empty or an HTTP proxy like http://proxy.example.com:3128")
+        return value
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> RulesSection:
+        if self.client_key and not self.client_cert:
+            raise ValueError("client_key is of no use without client_cert")
+        try:
+            tls_context(self._transport())
+        except OSError as error:
+            files = ", ".join(name for name in (self.ca_file, self.client_cert, self.client_key) if name)
+            raise ValueError(f"{files}: {error.strerror or error}") from error
+        return self
+
     @field_validator("amqp")
     @classmethod
     def _check_amqp(cls, value: dict[str, str]) -> dict[str, str]:
@@ -161,9 +200,12 @@ class RulesSection(_Section):
                 self.retry_first_s, self.retry_factor, self.retry_cap_s, self.retry_jitter, self.retry_budget_s
             ),
             breaker=BreakerPolicy(self.breaker_failures, self.breaker_first_s, self.breaker_cap_s),
-            transport=Transport(self.headers, self.ca_file, self.client_cert, self.client_key, self.proxy),
+            transport=self._transport(),
             amqp=self.amqp,
         )
+
+    def _transport(self) -> Transport:
+        return Transport(self.headers, self.ca_file, self.client_cert, self.client_key, self.proxy)
 
 
 class KeysSection(_Section):

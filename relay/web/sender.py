@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import time
 from email.utils import parsedate_to_datetime
 from functools import lru_cache, partial
@@ -19,6 +18,7 @@ import aiohttp
 from yarl import URL
 
 from relay import __version__
+from relay.app.transport import tls_context
 from relay.core.model import Outcome, Verdict
 from relay.core.urlpolicy import MAX_URL_LENGTH, allows, host_is_literal, parse_target
 
@@ -126,7 +126,7 @@ class HttpSender:
             resolver=_CheckingResolver(policy),
             use_dns_cache=False,
             keepalive_timeout=30,
-            ssl=_tls(transport),
+            ssl=tls_context(transport) or True,
         )
         return aiohttp.ClientSession(
             connector=connector,
@@ -177,18 +177,6 @@ async def _drain(response: aiohttp.ClientResponse, most_bytes: int) -> None:
     content, size = response.content, 0
     while not content.at_eof() and size <= most_bytes:
         size += len(await content.readany())
-
-
-def _tls(transport: Transport) -> ssl.SSLContext | bool:
-    """How a handler's certificate is verified: always; by the system's authorities and the application's own."""
-    if not (transport.ca_file or transport.client_cert):
-        return True
-    context = ssl.create_default_context()
-    if transport.ca_file:
-        context.load_verify_locations(transport.ca_file)
-    if transport.client_cert:
-        context.load_cert_chain(transport.client_cert, transport.client_key or None)
-    return context
 
 
 def _retry_after_s(header: str | None) -> float | None:
