@@ -238,7 +238,7 @@ class Dispatcher:
             tries=delivery.retry_number,
             since_ms=delivery.tries_since_ms,
             now_ms=self._clock.now_ms(),
-            spread=int.from_bytes(self._entropy(4), "little") / 2**32,
+            spread=self._spread() if outcome.verdict is Verdict.RETRY else 0.0,
         )
         finished = Finished(
             delivery.id,
@@ -253,6 +253,9 @@ class Dispatcher:
         self._ended.append(_Ended(finished, delivery, state.handler))
         self._to_store.set()
         self._on_outcome(delivery, outcome, settled.state)
+
+    def _spread(self) -> float:
+        return int.from_bytes(self._entropy(4), "little") / 2**32
 
     async def _store_as_they_end(self) -> None:
         """Store ended tries, as many at a time as have ended."""

@@ -5,6 +5,7 @@ Leans on the standard library's sqlite3 through SQLAlchemy. Only the writer thre
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 from typing import TYPE_CHECKING
@@ -51,20 +52,25 @@ def open_sqlite(path: Path) -> Engine:
 
 
 class SqliteChanges:
-    """The Changes protocol over a SQLite file: some microseconds and no disk access while nothing changed."""
+    """The Changes protocol over a SQLite file: some microseconds and no disk access while nothing changed.
+
+    The file is asked once a turn of the event loop: whoever asks in that turn was heard of before it began.
+    """
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, check_same_thread=False, timeout=0)
         self._seen = -1
+        self._asked_in: asyncio.AbstractEventLoop | None = None
         self._versions: dict[str, int] = {}
 
     async def version(self, name: str) -> int:
         """The number of that name in `meta`, looked up only after another connection committed. Raises Unavailable."""
         try:
-            seen: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
-            if seen != self._seen:
-                self._versions.clear()
-                self._seen = seen
+            loop = asyncio.get_running_loop()
+            if self._asked_in is not loop:
+                self._ask()
+                self._asked_in = loop
+                loop.call_soon(self._turn_is_over)
             if name not in self._versions:
                 row = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
                 self._versions[name] = int(row[0]) if row else 0
@@ -72,6 +78,15 @@ class SqliteChanges:
             self._seen = -1
             raise Unavailable(f"The store did not answer: {error}") from error
         return self._versions[name]
+
+    def _ask(self) -> None:
+        seen: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        if seen != self._seen:
+            self._versions.clear()
+            self._seen = seen
+
+    def _turn_is_over(self) -> None:
+        self._asked_in = None
 
     def close(self) -> None:
         """Let go of the file."""

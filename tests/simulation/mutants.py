@@ -188,6 +188,9 @@ class HoldsOnTooLong(Dispatcher):
     def _is_late(self, lease: Any) -> bool:
         return False
 
+    def _is_over(self, lease: Any) -> bool:
+        return False
+
 
 class NewIdEachTry(Attempts):
     """The event id is not the event's but the try's."""

@@ -14,7 +14,7 @@ from tests.simulation.disk import Disk
 from tests.simulation.history import run_history
 from tests.simulation.mutants import MUTANTS, Mutant
 
-MOST_SEEDS = 2500
+MOST_SEEDS = 5000
 
 
 @pytest.fixture(scope="module")
