@@ -26,6 +26,7 @@ from relay.app.intake import Intake
 from relay.app.portal_calls import PortalCalls
 from relay.app.replay import Replays
 from relay.app.room import Room
+from relay.app.steady_clock import SteadyClock
 from relay.app.store_clock import StoreClock
 from relay.clock import system_entropy
 from relay.config import ConfigError, split_listen
@@ -65,11 +66,11 @@ class Runtime:
         self._http = HttpSender(config.delivery.concurrency)
         self._queue = _open_queue(config.queue, self.metrics) if config.queue else None
         sender = self._queue.sender(self._http) if self._queue is not None else self._http
-        self._store_clock = StoreClock(store, clock)
+        self._delivery_clock = StoreClock(store, clock) if config.store else SteadyClock(store, clock)
         self.dispatcher = Dispatcher(
             store,
             Attempts(store, sender, relay.tokens, relay.vault, clock, system_entropy, issuer),
-            self._store_clock,
+            self._delivery_clock,
             system_entropy,
             rules,
             config.delivering(),
@@ -81,7 +82,7 @@ class Runtime:
         intake = Intake(
             store,
             relay.vault,
-            self._store_clock,
+            self._delivery_clock,
             system_entropy,
             config.intake(),
             rules,
@@ -111,10 +112,9 @@ class Runtime:
         )
         self._admin = Admin(self.health, self.metrics, store.counts, self._status, store.admin_password_hash, failures)
         housekeeping = Housekeeping(store, relay.keys, failures, clock, issuer, config.retaining(), self.metrics.purged)
-        replays = Replays(store, self._store_clock, config.retaining())
+        replays = Replays(store, self._delivery_clock, config.retaining())
         self._background = [housekeeping.run, replays.run] if role.delivers else [housekeeping.run_for_failures]
-        if config.store:
-            self._background.append(self._store_clock.keep)
+        self._background.append(self._delivery_clock.keep)
 
     def _hang_bell(self) -> Bell:
         """How this node says that there is work: to itself, and over the broker to the other nodes of its store."""
@@ -131,7 +131,7 @@ class Runtime:
         """Start; yields the two addresses that are listened on (a worker has no first one); drains at the end."""
         config = self._relay.config
         await self._relay.keys.tend()
-        await self._store_clock.set()
+        await self._delivery_clock.begin()
         if not config.store:
             # One process per SQLite file: whatever is leased was in the hands of a process that is gone.
             while await self._relay.store.release_leases(now_ms=self._relay.clock.now_ms() + _EVERY_LEASE_MS):

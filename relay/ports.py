@@ -450,6 +450,14 @@ class DeliveryStore(Protocol):
         """Unix milliseconds by the clock that all who share the store have in common; None if nobody shares it."""
         ...
 
+    async def latest_ms(self) -> int:
+        """The latest time that is known to have been: of the newest delivery, or noted; 0 if none is."""
+        ...
+
+    async def note_clock(self, now_ms: int) -> None:
+        """Note the time for `latest_ms`."""
+        ...
+
 
 class DeliveryDesk(Protocol):
     """What people see of deliveries and do with them."""

@@ -41,6 +41,10 @@ class StoreClock:
             return self._own.now_ms()
         return round(self._base_ms + self._monotonic() * 1000)
 
+    async def begin(self) -> None:
+        """Ask the store for the first time. Raises Unavailable."""
+        await self.set()
+
     async def set(self) -> None:
         """Ask the store. An answer that took long says little, and is not taken. Raises Unavailable."""
         asked_ms = self._monotonic() * 1000

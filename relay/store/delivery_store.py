@@ -29,6 +29,7 @@ from relay.store.delivery_rows import attempt_values, finished_values, leased_of
 from relay.store.handler_rows import find_or_store, handler_of
 from relay.store.lanes import collapse_waiting, first_state, lanes_with_next, promote_lanes
 from relay.store.locks import item_lock
+from relay.store.rows import set_meta
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _D = s.deliveries.c
 _MAX_RELEASED = 1000
 BUDGET = "budget"
+CLOCK = "clock"
 
 _INSERT_DELIVERY = insert(s.deliveries).inline().values(state=first_state(bindparam("in_lane")))
 # The payload finds its delivery by the event id, which costs less than asking for each new id (RETURNING).
@@ -298,6 +300,21 @@ class SqlDeliveryStore:
         if self._database.engine.dialect.name != "postgresql":
             return None
         return await self._database.read_jointly(_server_clock_ms, None)
+
+    async def latest_ms(self) -> int:
+        """The time of the newest delivery, or the one that was noted."""
+        newest = select(_D.accepted_at_ms).order_by(_D.id.desc()).limit(1)
+        noted = select(s.meta.c.value).where(s.meta.c.name == CLOCK)
+
+        def unit(connection: Connection) -> int:
+            found = [connection.execute(query).scalar_one_or_none() or 0 for query in (newest, noted)]
+            return max(found)
+
+        return await self._database.read(unit)
+
+    async def note_clock(self, now_ms: int) -> None:
+        """Note the time."""
+        await self._database.write(lambda connection: set_meta(connection, CLOCK, now_ms))
 
 
 PROBE_PAUSE_MS = 600_000

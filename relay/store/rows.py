@@ -55,6 +55,13 @@ def touch_directory(connection: Connection) -> None:
         connection.execute(insert(s.meta).values(name=DIRECTORY, value=1))
 
 
+def set_meta(connection: Connection, name: str, value: int) -> None:
+    """Store a number of the relay's own under a name."""
+    changed = connection.execute(update(s.meta).where(s.meta.c.name == name).values(value=value))
+    if not changed.rowcount:
+        connection.execute(insert(s.meta).values(name=name, value=value))
+
+
 def inserted_id(result: CursorResult[Any]) -> int:
     """The id that the database gave to the one row just inserted."""
     key = result.inserted_primary_key

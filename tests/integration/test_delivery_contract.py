@@ -335,3 +335,14 @@ async def test_where_nodes_share_a_store_they_share_its_clock(adapter: Adapter) 
     assert after is not None
     assert 0 <= after - before < 60_000
     assert abs(before - time.time() * 1000) < 60_000
+
+
+async def test_the_latest_time_is_that_of_the_newest_delivery_or_the_one_noted(deliveries: SqlStore) -> None:
+    assert await deliveries.latest_ms() == 0
+    await deliveries.accept([new_delivery()], NOW_MS)
+    assert await deliveries.latest_ms() == NOW_MS
+    for noted in (NOW_MS + 5, NOW_MS + 9):
+        await deliveries.note_clock(noted)
+        assert await deliveries.latest_ms() == noted
+    await deliveries.accept([new_delivery()], NOW_MS + 20)
+    assert await deliveries.latest_ms() == NOW_MS + 20
