@@ -110,7 +110,9 @@ class Runtime:
             self.health,
             self.metrics,
         )
-        self._admin = Admin(self.health, self.metrics, store.counts, self._status, store.admin_password_hash, failures)
+        self._admin = Admin(
+            self.health, self.metrics, store.counts, self._room, self._status, store.admin_password_hash, failures
+        )
         housekeeping = Housekeeping(store, relay.keys, failures, clock, issuer, config.retaining(), self.metrics.purged)
         replays = Replays(store, self._delivery_clock, config.retaining())
         self._background = [housekeeping.run, replays.run] if role.delivers else [housekeeping.run_for_failures]

@@ -430,6 +430,10 @@ class DeliveryStore(Protocol):
         """Make deliveries whose lease is over due again; how many."""
         ...
 
+    async def find_resting(self, handler_ids: Collection[int]) -> set[int]:
+        """Those of the handlers that are paused, or whose application is switched off."""
+        ...
+
     async def next_due(self) -> list[tuple[Handler, int]]:
         """The handlers that are not paused and have due deliveries, and when the first is due (milliseconds)."""
         ...

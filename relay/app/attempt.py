@@ -60,13 +60,18 @@ class Attempts:
         self._issuer = issuer
         self._policies: dict[int, tuple[tuple[str, ...], UrlPolicy]] = {}
 
-    async def make(self, leased: Leased, rules: DeliveryRules) -> Outcome:
-        """Call the handler once. Raises Unavailable if a token that must be stored first cannot be."""
+    async def make(self, leased: Leased, rules: DeliveryRules) -> Outcome | None:
+        """Call the handler once; None, and no call, if its application has been switched off since it was claimed.
+
+        Raises Unavailable if a token that must be stored first cannot be.
+        """
         directory = await self._store.directory()
         delivery = leased.delivery
         item = self._open(leased)
         portal = directory.portals[delivery.portal_id]
         app = directory.app(portal.id, item.client_id) if item.client_id else None
+        if app is not None and app.switched_off:
+            return None
         token = await self._token(directory, app, item)
         now = self._clock.now_ms() // 1000
         body = handler_body(item, portal, app, token, server_endpoint=self._issuer.server_endpoint, now=now)

@@ -8,6 +8,7 @@ in flight. A try whose lease cannot be kept is given up before another hand may 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,11 +45,12 @@ class _Lease:
 
 @dataclass(slots=True)
 class _Ended:
-    """A try that ended and is to be stored."""
+    """A try that ended and is to be stored. well_again: the handler took it after it had failed."""
 
     finished: Finished
     delivery: Delivery
     handler: Handler
+    well_again: bool
 
 
 class Dispatcher:
@@ -131,7 +133,7 @@ class Dispatcher:
 
     async def _end(self, helpers: list[asyncio.Task[None]]) -> None:
         """Give back what was not started, wait for what is under way, store how it ended."""
-        unstarted = [leased.delivery.id for leased in self._pool.take_ready()]
+        unstarted = self._pool.take_ready()
         if self._tries:
             await asyncio.wait(self._tries.values(), timeout=self._settings.drain_s)
         for task in [*self._tries.values(), *helpers]:
@@ -139,8 +141,7 @@ class Dispatcher:
         await asyncio.gather(*self._tries.values(), *helpers, return_exceptions=True)
         try:
             await self._store_ended()
-            if unstarted:
-                await self._store.give_back(unstarted, owner=self._owner)
+            await self._give_back(unstarted)
         except Unavailable as error:
             _log.warning("dispatch.end_not_stored", reason=error.description)
 
@@ -152,8 +153,23 @@ class Dispatcher:
             await self._prolong()  # after a jump of the clock what is in hand here is not over for that
         await self._store.release_leases(now_ms=now_ms)
         await self._store.probe_held(now_ms)
+        await self._let_rest()
         for handler, due_ms in await self._store.next_due():
             self._pool.due(handler, due_ms)
+
+    async def _let_rest(self) -> None:
+        """Give back what is not begun of handlers that somebody has paused since, or switched off."""
+        unstarted = self._pool.unstarted()
+        if unstarted:
+            resting = await self._store.find_resting(unstarted)
+            await self._give_back(self._pool.take_ready({id_ for handler in resting for id_ in unstarted[handler]}))
+
+    async def _give_back(self, unstarted: list[Leased]) -> None:
+        """What was claimed for nothing is due as before; if that cannot be stored, once its lease is over."""
+        for leased in unstarted:
+            self._let_go(leased.delivery.id, leased.delivery.attempt)
+        if unstarted:
+            await self._store.give_back([leased.delivery.id for leased in unstarted], owner=self._owner)
 
     async def _claim(self) -> None:
         """Claim a round; every handler that has due work gets the same share of what is free."""
@@ -202,7 +218,7 @@ class Dispatcher:
 
     async def _try(self, state: HandlerState, leased: Leased) -> None:
         """One try; an error of our own counts like a failed one, and the delivery is tried again later."""
-        delivery = leased.delivery
+        delivery, well_again = leased.delivery, False
         started_ms = self._clock.now_ms()
         lease = self._leases.get(delivery.id)
         if lease is None or lease.attempt != delivery.attempt or self._is_late(lease) or self._is_over(lease):
@@ -217,21 +233,31 @@ class Dispatcher:
             outcome = Outcome(Verdict.RETRY, None, "internal_error", started_ms, self._clock.now_ms() - started_ms)
             self._pool.no_call(state, self._clock.now_ms())
         else:
-            self._judge(state, outcome)
-        self._settle(state, delivery, outcome)
+            if outcome is None:
+                await self._forgo(state, leased)
+                return
+            well_again = self._judge(state, outcome)
+        self._settle(state, delivery, outcome, well_again)
 
-    def _judge(self, state: HandlerState, outcome: Outcome) -> None:
-        """What the try says of the handler as a whole."""
+    async def _forgo(self, state: HandlerState, leased: Leased) -> None:
+        """There was no try."""
+        self._pool.no_call(state, self._clock.now_ms())
+        with suppress(Unavailable):
+            await self._give_back([leased])
+
+    def _judge(self, state: HandlerState, outcome: Outcome) -> bool:
+        """What the try says of the handler as a whole; whether it is well again."""
         now_ms = self._clock.now_ms()
         if outcome.verdict is Verdict.DELIVERED:
-            self._pool.succeeded(state)
-        elif is_handlers_fault(outcome):
+            return self._pool.succeeded(state)
+        if is_handlers_fault(outcome):
             asked_s = min(outcome.retry_after_s or 0.0, state.rules.retry_after_cap_s)
             self._pool.failed(state, now_ms, self._ms(asked_s))
         else:
             self._pool.no_call(state, now_ms)
+        return False
 
-    def _settle(self, state: HandlerState, delivery: Delivery, outcome: Outcome) -> None:
+    def _settle(self, state: HandlerState, delivery: Delivery, outcome: Outcome, well_again: bool) -> None:
         settled = settle(
             outcome,
             state.rules,
@@ -250,7 +276,7 @@ class Dispatcher:
             delivery.lane,
             settled.blocks,
         )
-        self._ended.append(_Ended(finished, delivery, state.handler))
+        self._ended.append(_Ended(finished, delivery, state.handler, well_again))
         self._to_store.set()
         self._on_outcome(delivery, outcome, settled.state)
 
@@ -293,7 +319,7 @@ class Dispatcher:
             self._pool.due(ended.handler, finished.due_at_ms)
         elif finished.lane is not None and not finished.blocks:
             self._pool.due(ended.handler, now_ms)
-        if finished.state is DeliveryState.DONE and ended.delivery.was_held:
+        if finished.state is DeliveryState.DONE and (ended.delivery.was_held or ended.well_again):
             while await self._store.release_held(ended.handler.id, now_ms):
                 self._pool.due(ended.handler, now_ms)
 

@@ -125,10 +125,12 @@ class HandlerPool:
             return None
         return self._start(state, now_ms)
 
-    def succeeded(self, state: HandlerState) -> None:
-        """A call that the handler took."""
+    def succeeded(self, state: HandlerState) -> bool:
+        """A call that the handler took; whether the one before it had failed: it is well again."""
+        was_suspect = state.is_suspect()
         state.breaker = on_success(state.breaker)
         state.window = min(state.window + 1, state.rules.concurrency)
+        return was_suspect
 
     def failed(self, state: HandlerState, now_ms: int, retry_after_ms: int) -> None:
         """A call that failed for the handler's fault; retry_after_ms: what it asked for, within bounds."""
@@ -146,6 +148,14 @@ class HandlerPool:
         state.busy -= 1
         self.busy -= 1
         self._forget_if_idle(state)
+
+    def unstarted(self) -> dict[int, set[int]]:
+        """The deliveries that are claimed and not started, by handler."""
+        return {
+            handler_id: {leased.delivery.id for leased in state.ready}
+            for handler_id, state in self._states.items()
+            if state.ready
+        }
 
     def take_ready(self, delivery_ids: set[int] | None = None) -> list[Leased]:
         """Take claimed deliveries out that were not started: those named, or all."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from relay.app.settings import RoomSettings
     from relay.ports import Clock, Store
@@ -31,6 +31,7 @@ class Room:
         self._settings = settings
         self._free_bytes = free_bytes
         self._looked_ms = 0
+        self._said: str | None = None
         self._said_ms = 0
         self._refusal: str | None = None
         self.warning: str | None = None
@@ -44,16 +45,28 @@ class Room:
         return self._refusal
 
     async def _look(self, now_ms: int) -> None:
+        used, reason = max(self._uses(await self._store.backlog(), self._free_bytes()))
+        self.warning = reason if used >= self._settings.warn_at else None
+        self._refusal = reason if used >= 1 else None
+        self._say(now_ms)
+
+    def _uses(self, backlog: int, free: int | None) -> Iterator[tuple[float, str]]:
+        """What there is a limit to: how much of it is used, 1 at the limit, in numbers and in words."""
         settings = self._settings
-        backlog = await self._store.backlog()
-        free = self._free_bytes()
-        self._refusal = self.warning = None
-        if backlog >= settings.max_backlog * settings.warn_at:
-            self.warning = f"{backlog} events wait for delivery, {settings.max_backlog} are the limit"
-        if free is not None and free * settings.warn_at <= settings.min_free_bytes:
-            self.warning = f"{free} bytes are free on the disk, {settings.min_free_bytes} are the least"
-        if backlog >= settings.max_backlog or (free is not None and free < settings.min_free_bytes):
-            self._refusal = self.warning
-        if self.warning and now_ms - self._said_ms >= SAY_EVERY_MS:
+        yield (
+            backlog / settings.max_backlog,
+            f"{backlog} events wait for delivery, {settings.max_backlog} are the limit",
+        )
+        if free is not None:
+            words = f"{free} bytes are free on the disk, {settings.min_free_bytes} are the least"
+            yield settings.min_free_bytes / max(free, 1), words
+
+    def _say(self, now_ms: int) -> None:
+        """Log a change at once, and what lasts once a minute."""
+        state = "room.refusing" if self._refusal else "room.getting_low" if self.warning else None
+        if state is None and self._said is not None:
+            _log.info("room.enough_again")
+        elif state is not None and (state != self._said or now_ms - self._said_ms >= SAY_EVERY_MS):
             self._said_ms = now_ms
-            _log.warning("room.refusing" if self._refusal else "room.getting_low", reason=self.warning)
+            _log.warning(state, reason=self.warning)
+        self._said = state

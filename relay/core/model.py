@@ -91,6 +91,11 @@ class App:
         """Whether tokens may be issued and taken for it."""
         return self.active and self.installed and self.deleted_at is None
 
+    @property
+    def switched_off(self) -> bool:
+        """Whether its events wait; those of a deleted one do not."""
+        return not self.active and self.deleted_at is None
+
 
 @dataclass(frozen=True, slots=True)
 class SealingKey:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    case,
     func,
     insert,
     literal_column,
@@ -183,7 +184,13 @@ class SqlDeliveryStore:
             connection.execute(
                 update(s.deliveries)
                 .where(_D.id.in_(list(ids)), _D.state == "leased", _D.lease_owner == owner)
-                .values(state="due", attempts=_D.attempts - 1, lease_owner=None, lease_until_ms=None)
+                .values(
+                    state="due",
+                    attempts=_D.attempts - 1,
+                    tries_since_ms=case((_D.attempts - 1 > _D.retry_base, _D.tries_since_ms)),
+                    lease_owner=None,
+                    lease_until_ms=None,
+                )
             )
 
         await self._database.write(unit)
@@ -203,6 +210,11 @@ class SqlDeliveryStore:
             return int(changed.rowcount)
 
         return await self._database.write(unit)
+
+    async def find_resting(self, handler_ids: Collection[int]) -> set[int]:
+        """Those of the handlers that are paused, or whose application is switched off."""
+        query = select(_H.id).where(_H.id.in_(list(handler_ids)), ~_MAY_BE_CALLED)
+        return await self._database.read(lambda c: set(c.execute(query).scalars()))
 
     async def find_handlers(self, ids: Collection[int]) -> list[Handler]:
         """Those of the handlers that are there."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, and_, func, select, update
 
-from relay.core.errors import NotFound
+from relay.core.errors import NotFound, Unavailable
 from relay.core.model import DeliveryState, Handler
 from relay.ports import HandlerRow, Tally, retried
 from relay.store import schema as s
@@ -192,13 +192,15 @@ class SqlDeskStore:
         return dropped
 
     async def erase(self, entity: str, now_ms: int, entry: AuditEntry) -> int:
-        """Overwrite the payloads of an entity everywhere; those still waiting are dropped; how many."""
+        """Overwrite the payloads of an entity everywhere; those still waiting are dropped; how many.
+
+        Raises Unavailable if what was overwritten could not be taken out of SQLite's log.
+        """
         chosen = and_(_D.entity == entity, _HAS_PAYLOAD, _D.state != "leased")
 
         def change(connection: Connection, ids: list[int]) -> None:
-            connection.execute(
-                update(s.payloads).where(s.payloads.c.delivery_id.in_(ids)).values(form=b"", sealed=False)
-            )
+            nothing = {"form": b"", "sealed": False, "auth_sealed": b""}
+            connection.execute(update(s.payloads).where(s.payloads.c.delivery_id.in_(ids)).values(**nothing))
             waiting = connection.execute(select(_D.id).where(_D.id.in_(ids), _D.state.in_(_WAITING))).scalars()
             give_up(connection, list(waiting), ERASED, now_ms)
 
@@ -245,6 +247,8 @@ def give_up(connection: Connection, ids: list[int], reason: str, now_ms: int) ->
 
 
 def _truncate_log(connection: Any) -> None:
-    """Leave no former content in SQLite's write-ahead log."""
+    """Leave no former content in SQLite's write-ahead log. Raises Unavailable while someone reads what is in it."""
     if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        busy, _, _ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+        if busy:
+            raise Unavailable("Another program reads the database at length and keeps its log: run this again.")

@@ -96,7 +96,8 @@ class SqlReplayStore:
 
         counts = await self._database.write(unit)
         if any(counts.values()):
-            await self._database.write_alone(_give_pages_back)
+            while await self._database.write_alone(_give_pages_back):
+                pass  # other writes come in between
         return counts
 
 
@@ -137,8 +138,17 @@ def _replay(row: Row[Any]) -> Replay:
     return Replay(row.id, row.rate, row.total, row.replayed, row.skipped, row.created_at, row.finished_at)
 
 
-def _give_pages_back(connection: Any) -> None:
-    if connection.dialect.name == "sqlite":
-        # The driver's own cursor: the pragma gives rows without columns, a page a row, and works while they are read.
-        raw = connection.connection.dbapi_connection
-        raw.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+def _give_pages_back(connection: Any) -> bool:
+    """Make a SQLite file smaller by some of its free pages; whether there are more."""
+    if connection.dialect.name != "sqlite":
+        return False
+    # As a script: the driver takes but one step of a statement whose rows have no columns, which is one page.
+    # The file itself is cut off by a checkpoint only.
+    raw = connection.connection.dbapi_connection
+    before = _free_pages(raw)
+    raw.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES}); PRAGMA wal_checkpoint(PASSIVE)")
+    return 0 < _free_pages(raw) < before
+
+
+def _free_pages(raw: Any) -> int:
+    return int(raw.execute("PRAGMA freelist_count").fetchone()[0])

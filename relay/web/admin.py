@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from relay.app.failures import Failures
+    from relay.app.room import Room
     from relay.web.health import Health
     from relay.web.metrics import Metrics
 
@@ -46,6 +47,7 @@ class Admin:
         health: Health,
         metrics: Metrics,
         counts: Callable[[], Awaitable[dict[str, int]]],
+        room: Room,
         status: Callable[[], Awaitable[dict[str, Any]]],
         password_hash: Callable[[], Awaitable[str | None]],
         failures: Failures,
@@ -53,6 +55,7 @@ class Admin:
         self._health = health
         self._metrics = metrics
         self._counts = counts
+        self._room = room
         self._status = status
         self._password_hash = password_hash
         self._failures = failures
@@ -68,7 +71,10 @@ class Admin:
         return app
 
     async def _show_metrics(self, _request: web.Request) -> web.StreamResponse:
-        body, content_type = self._metrics.exposition(await self._counts())
+        refusing = await self._room.refusal() is not None
+        body, content_type = self._metrics.exposition(
+            await self._counts(), warning=self._room.warning is not None, refusing=refusing
+        )
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _show_status(self, request: web.Request) -> web.StreamResponse:

@@ -1,7 +1,8 @@
 """Liveness and readiness, for both listeners.
 
 Leans on the store's probe. `/healthz` says that the process answers; `/readyz` that it can do its work: the store
-takes a write. Never says why to strangers; the reason is in the log.
+takes a write. Without room for events it still is ready: tokens are issued and checked, and whoever balances the load
+must not keep them from it. Never says why to strangers; the reason is in the log.
 """
 
 from __future__ import annotations
@@ -37,15 +38,14 @@ class Health:
         return json_answer({"status": "ok", "version": __version__})
 
     async def ready(self, _request: web.Request) -> web.StreamResponse:
-        """200 while events can be accepted, else 503."""
+        """200 while the store takes writes, else 503; a warning where events are refused, or soon may be."""
         if self.draining:
             return json_answer({"status": "draining"}, 503)
         try:
             await self._probe()
-            if await self._room.refusal() is not None:
-                return json_answer({"status": "no room for events"}, 503)
+            refused = await self._room.refusal() is not None
         except Unavailable as error:
             _log.warning("readiness.failed", reason=error.description)
             return json_answer({"status": "store unavailable"}, 503)
-        warning = {"warning": "room is getting low"} if self._room.warning else {}
-        return json_answer({"status": "ready", "version": __version__, **warning})
+        warning = "no room for events" if refused else "room is getting low" if self._room.warning else None
+        return json_answer({"status": "ready", "version": __version__, **({"warning": warning} if warning else {})})

@@ -37,6 +37,8 @@ class Metrics:
         )
         self._of_request: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._deliveries = Gauge("relay_deliveries", "Deliveries stored, by state.", ["state"], registry=self.registry)
+        self._warning = Gauge("relay_warning", "1 while room for events is low or gone.", registry=self.registry)
+        self._refusing = Gauge("relay_refusing", "1 while events are refused for want of room.", registry=self.registry)
 
     def request(self, endpoint: str, status: int, seconds: float) -> None:
         """Count one answered request."""
@@ -57,8 +59,10 @@ class Metrics:
         for table, count in counts.items():
             self._purged.labels(table).inc(count)
 
-    def exposition(self, counts: dict[str, int]) -> tuple[bytes, str]:
+    def exposition(self, counts: dict[str, int], *, warning: bool, refusing: bool) -> tuple[bytes, str]:
         """The text Prometheus reads, and its content type; counts: deliveries by state."""
+        self._warning.set(warning)
+        self._refusing.set(refusing)
         for state, count in counts.items():
             self._deliveries.labels(state).set(count)
         return generate_latest(self.registry), _CONTENT_TYPE

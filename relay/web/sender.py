@@ -1,8 +1,9 @@
 """Calling handlers: one POST, bounded in time and bytes, only to addresses the portal's policy allows.
 
 Leans on aiohttp's client. The address is checked after every name was resolved and is the one connected to, so that a
-name that changes between two look-ups gains nothing. Redirects are not followed, cookies not kept, the environment's
-proxies not used.
+name that changes between two look-ups gains nothing. A configured proxy looks names up by itself: before it hears of
+one, every address that the name has here must be allowed, and a name that is unknown here must be allowed by name.
+Redirects are not followed, cookies not kept, the environment's proxies not used.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
@@ -20,7 +22,7 @@ from yarl import URL
 from relay import __version__
 from relay.app.transport import tls_context
 from relay.core.model import Outcome, Verdict
-from relay.core.urlpolicy import MAX_URL_LENGTH, allows, host_is_literal, parse_target
+from relay.core.urlpolicy import MAX_URL_LENGTH, allows, allows_name, host_is_literal, parse_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,12 +73,14 @@ class HttpSender:
         if refusal is not None:
             return Verdict.HOLD, None, refusal, None
         deadline = asyncio.get_running_loop().time() + rules.timeout_s
-        url = URL(message.url, encoded=" " not in message.url)
+        url = _as_called(message.url)
         proxy = rules.transport.proxy or None
         response = None
         try:
             session = self._session(message.portal_id, policy, rules)
             async with asyncio.timeout_at(deadline):
+                if proxy is not None:
+                    await _check_name(policy, url)
                 response = await session.post(
                     url, data=message.body, headers=message.headers, allow_redirects=False, proxy=proxy
                 )
@@ -107,7 +111,8 @@ class HttpSender:
 
     def _session(self, portal_id: int, policy: UrlPolicy, rules: DeliveryRules) -> aiohttp.ClientSession:
         transport = rules.transport
-        key = (portal_id, f"{transport.ca_file}\n{transport.client_cert}\n{transport.client_key}")
+        pems = f"{transport.ca_file}\n{transport.client_cert}\n{transport.client_key}"
+        key = (portal_id, f"{pems}\n{transport.proxy}")
         known = self._pools.get(key)
         if known is not None and known[0] is policy:
             return known[1]
@@ -123,7 +128,8 @@ class HttpSender:
     def _open(self, policy: UrlPolicy, transport: Transport) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             limit=self._connections,
-            resolver=_CheckingResolver(policy),
+            # The proxy's own address is the integrator's choice, and the only one that is connected to.
+            resolver=aiohttp.ThreadedResolver() if transport.proxy else _CheckingResolver(policy),
             use_dns_cache=False,
             keepalive_timeout=30,
             ssl=tls_context(transport) or True,
@@ -156,13 +162,35 @@ class _CheckingResolver(aiohttp.ThreadedResolver):
         return allowed
 
 
+async def _check_name(policy: UrlPolicy, url: URL) -> None:
+    """Raise AddressRefused unless wherever a proxy may find this host is allowed, OSError if that is not known."""
+    host = url.raw_host or ""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, url.port, type=socket.SOCK_STREAM)
+    except OSError:
+        if allows_name(policy, host):
+            return
+        raise
+    if not all(allows(policy, host, str(address[0])) for *_, address in found):
+        raise AddressRefused(f"{host} leads to addresses that are not allowed")
+
+
 def _refusal_of(policy: UrlPolicy, url: str) -> str | None:
     target = parse_target(url)
+    try:
+        _as_called(url)
+    except ValueError:
+        target = None
     if target is None:
         return "bad_url"
     if host_is_literal(target.host) and not allows(policy, target.host, target.host):
         return "address_refused"
     return None
+
+
+def _as_called(url: str) -> URL:
+    """The URL as it goes out: escaped as the portal wrote it. Raises ValueError."""
+    return URL(url, encoded=" " not in url)
 
 
 async def _close_later(session: aiohttp.ClientSession, delay_s: float) -> None:
@@ -186,7 +214,9 @@ def _retry_after_s(header: str | None) -> float | None:
     if header.isascii() and header.strip().isdigit():
         return float(header.strip()[:9])
     try:
-        return max(parsedate_to_datetime(header).timestamp() - time.time(), 0.0)
+        moment = parsedate_to_datetime(header)
+        in_gmt = moment.replace(tzinfo=moment.tzinfo or UTC)  # one that names no zone (RFC 9110 section 5.6.7)
+        return max(in_gmt.timestamp() - time.time(), 0.0)
     except (ValueError, TypeError, OverflowError):
         return None
 
@@ -199,7 +229,7 @@ def _failure(error: BaseException) -> tuple[Verdict, str]:
     if isinstance(error, aiohttp.InvalidURL):
         return Verdict.HOLD, "bad_url"
     os_error = getattr(error, "os_error", error)
-    if isinstance(os_error, ConnectionRefusedError):
+    if isinstance(os_error, ConnectionRefusedError) and not isinstance(error, aiohttp.ClientProxyConnectionError):
         return Verdict.RETRY, "connection_refused"
     return Verdict.RETRY, next((word for kind, word in _WORDS if isinstance(error, kind)), "bad_answer")
 
@@ -207,8 +237,10 @@ def _failure(error: BaseException) -> tuple[Verdict, str]:
 _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (TimeoutError, "timeout"),
     (aiohttp.ClientConnectorDNSError, "name_not_resolved"),
+    (socket.gaierror, "name_not_resolved"),
     (aiohttp.ClientSSLError, "tls_failed"),
     (aiohttp.ClientConnectorError, "connection_failed"),
+    (aiohttp.ClientHttpProxyError, "connection_failed"),
     (aiohttp.ClientConnectionError, "disconnected"),
     (OSError, "disconnected"),
 )
