@@ -149,7 +149,7 @@ class RulesSection(_Section):
     def _check_headers(cls, value: dict[str, str]) -> dict[str, str]:
         for name, text in value.items():
             if not _HEADER_NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no header's name")
+                raise ValueError(f"{name} is no header's name")
             if _OWN_HEADER.fullmatch(name):
                 raise ValueError(f"{name} is a header that the relay sets itself")
             if not text.isascii() or not text.isprintable():

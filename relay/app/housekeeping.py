@@ -7,6 +7,7 @@ still be used, and never an event.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import structlog
@@ -90,9 +91,10 @@ class Housekeeping:
         await self._prune(now * 1000)
 
     async def _prune(self, now_ms: int) -> None:
-        """Delete deliveries that are over and old enough, letting other writes in between."""
+        """Delete all deliveries that are over and old enough, resting after each batch as long as it took."""
         kept = self._retention
-        for _ in range(self._settings.purge_rounds):
+        while True:
+            began_s = time.monotonic()
             counts = await self._store.prune(
                 payloads_before_ms=now_ms - round(kept.payload_days * _DAY_MS),
                 deliveries_before_ms=now_ms - round(max(kept.delivery_days, kept.payload_days) * _DAY_MS),
@@ -101,3 +103,4 @@ class Housekeeping:
             self._on_purged(counts)
             if max(counts.values()) < kept.batch:
                 return
+            await asyncio.sleep(time.monotonic() - began_s)

@@ -156,7 +156,7 @@ async def test_a_retry_after_of_any_content_only_delays(site: Site, value: str) 
 
 
 async def test_past_its_budget_a_delivery_is_held_and_a_person_can_retry_it(open_site_with: OpenSite) -> None:
-    site = await open_site_with({"apps": {"*": {"retry_budget_s": 0.2, "retry_cap_s": 3600}}})
+    site = await open_site_with({"apps": {"*": {"retry_budget_s": 1.5, "retry_cap_s": 3600}}})
     site.sink.behaviour = answering(500)
     await site.fire()
     await site.settled(held=1)
