@@ -104,6 +104,7 @@ class DeliverySection(_Section):
     lease_s: Annotated[float, Field(ge=1)] = 30
     sweep_s: Seconds = 1
     drain_s: Seconds = 20
+    probe_s: Seconds = 600
     encrypt_payloads: bool = False
     max_backlog: Count = 5_000_000
     min_free_bytes: Annotated[int, Field(ge=0)] = 200 * 1024 * 1024
@@ -352,7 +353,7 @@ class Config(BaseSettings):
     def delivering(self) -> DeliverySettings:
         """What a worker is told."""
         section = self.delivery
-        return DeliverySettings(section.concurrency, section.lease_s, section.sweep_s, section.drain_s)
+        return DeliverySettings(section.concurrency, section.lease_s, section.sweep_s, section.drain_s, section.probe_s)
 
     def rules(self) -> RuleBook:
         """Every application's rules; what a section leaves out it has from `[apps."*"]`."""

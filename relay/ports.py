@@ -438,8 +438,11 @@ class DeliveryStore(Protocol):
         """The handlers that are not paused and have due deliveries, and when the first is due (milliseconds)."""
         ...
 
-    async def probe_held(self, now_ms: int) -> int:
-        """Make one delivery due of each handler whose budget was used up and whose time for a probe has come."""
+    async def probe_held(self, now_ms: int, pause_ms: int) -> int:
+        """Make one delivery due of each handler whose budget was used up and whose time for a probe has come.
+
+        The next one's comes pause_ms later.
+        """
         ...
 
     async def release_held(self, handler_id: int, now_ms: int) -> int:

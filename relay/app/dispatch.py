@@ -152,7 +152,7 @@ class Dispatcher:
         if any(map(self._is_over, self._leases.values())):
             await self._prolong()  # after a jump of the clock what is in hand here is not over for that
         await self._store.release_leases(now_ms=now_ms)
-        await self._store.probe_held(now_ms)
+        await self._store.probe_held(now_ms, self._ms(self._settings.probe_s))
         await self._let_rest()
         for handler, due_ms in await self._store.next_due():
             self._pool.due(handler, due_ms)

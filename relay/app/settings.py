@@ -52,13 +52,15 @@ class DeliverySettings:
     """How a worker delivers: calls at once in all, how long a claim lasts unless it is prolonged.
 
     sweep_s: how often the store is asked for due work that nobody announced (another process's, an expired lease).
-    drain_s: how long a stopping worker waits for calls under way.
+    drain_s: how long a stopping worker waits for calls under way. probe_s: how often a handler is tried whose events
+    are held for a used-up budget.
     """
 
     concurrency: int = 512
     lease_s: float = 30.0
     sweep_s: float = 1.0
     drain_s: float = 20.0
+    probe_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)

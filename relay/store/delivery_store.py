@@ -244,7 +244,7 @@ class SqlDeliveryStore:
 
         return await self._database.read(unit)
 
-    async def probe_held(self, now_ms: int) -> int:
+    async def probe_held(self, now_ms: int, pause_ms: int) -> int:
         """Make one delivery due of each handler that has some held for a used-up budget and is due for a probe."""
         first = (
             select(_D.id)
@@ -271,7 +271,7 @@ class SqlDeliveryStore:
         def unit(connection: Connection) -> int:
             found = look(connection)
             connection.execute(
-                update(s.handlers).where(s.handlers.c.id.in_(found)).values(probe_at_ms=now_ms + PROBE_PAUSE_MS)
+                update(s.handlers).where(s.handlers.c.id.in_(found)).values(probe_at_ms=now_ms + pause_ms)
             )
             changed = connection.execute(
                 update(s.deliveries)
@@ -329,7 +329,6 @@ class SqlDeliveryStore:
         await self._database.write(lambda connection: set_meta(connection, CLOCK, now_ms))
 
 
-PROBE_PAUSE_MS = 600_000
 _OVER = {DeliveryState.DONE, DeliveryState.DROPPED}
 
 

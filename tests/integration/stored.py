@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ME, OTHER = "me", "another"
 FOR_EVER_MS = NOW_MS + 10**9
+PROBE_MS = 600_000
 EVERYTHING = DeliveryFilter()
 _counter = itertools.count(1)
 

@@ -23,6 +23,7 @@ from tests.factories import NOW, NOW_MS
 from tests.integration.stored import (
     EVERYTHING,
     FOR_EVER_MS,
+    PROBE_MS,
     claim,
     ended,
     entry,
@@ -178,7 +179,7 @@ async def test_a_probe_that_several_nodes_make_is_one_and_takes_nothing_out_of_a
     later_ms = NOW_MS + 10_000_000
 
     async def probe_and_take(node: SqlStore, owner: str) -> list[int]:
-        await node.probe_held(later_ms)
+        await node.probe_held(later_ms, PROBE_MS)
         return [one.id for one in await claim(node, 5, owner=owner, now_ms=later_ms)]
 
     taken = await asyncio.gather(*(probe_and_take(node, f"node {order}") for order, node in enumerate(nodes)))

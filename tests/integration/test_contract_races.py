@@ -18,6 +18,7 @@ from tests.integration.overlap import overlapping
 from tests.integration.stored import (
     EVERYTHING,
     FOR_EVER_MS,
+    PROBE_MS,
     claim,
     ended,
     entry,
@@ -189,7 +190,7 @@ async def test_a_lease_that_is_prolonged_is_not_released(nodes: Nodes) -> None:
 async def test_a_probe_is_made_once(nodes: Nodes) -> None:
     one, other, onlooker = nodes
     await held(one, 3)
-    results = await overlapping(one, one.probe_held(LATER_MS), onlooker, other.probe_held(LATER_MS))
+    results = await overlapping(one, one.probe_held(LATER_MS, PROBE_MS), onlooker, other.probe_held(LATER_MS, PROBE_MS))
     assert results == (1, 0)
     assert await states(one) == {"held": 2, "due": 1}
 
@@ -201,10 +202,10 @@ async def test_a_second_probe_takes_the_first_one_out_of_nobody_s_hand(
     await held(one, 1)
 
     async def probe_and_take() -> None:
-        await one.probe_held(LATER_MS)
+        await one.probe_held(LATER_MS, PROBE_MS)
         assert len(await claim(one, now_ms=LATER_MS)) == 1
 
-    await overlapping(one, probe_and_take(), onlooker, other.probe_held(LATER_MS))
+    await overlapping(one, probe_and_take(), onlooker, other.probe_held(LATER_MS, PROBE_MS))
     assert await states(one) == {"leased": 1}
 
 

@@ -214,3 +214,16 @@ async def test_an_applications_section_goes_over_the_common_one_key_by_key(open_
         (head, _) = await reached(site, "held", "done", path=path)
         tries[client_id] = head.attempts
     assert list(tries.values()) == [1, 1, 2]
+
+
+async def test_what_is_held_for_its_budget_goes_out_once_the_handler_takes_anything(open_site_with: OpenSite) -> None:
+    site = await open_site_with(rules(retry_budget_s=0.01))
+    handler = NotedHandler(site.sink)
+    handler.status = 500
+    await fire(site, "5a", "6a")
+    await reached(site, "held", "held")
+    handler.status = 200
+    await fire(site, "7a")
+    await reached(site, "done", "done", "done")
+    assert handler.notes[2] == "7a"
+    assert sorted(handler.notes[3:]) == ["5a", "6a"]

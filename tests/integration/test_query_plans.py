@@ -83,7 +83,7 @@ async def live_a_life(store: SqlStore) -> None:
     await store.give_back(ids[:1], owner="me")
     await store.release_leases(now_ms=NOW_MS + 3)
     await store.next_due()
-    await store.probe_held(NOW_MS + 3)
+    await store.probe_held(NOW_MS + 3, 600_000)
     await store.release_held(handlers[0].id, NOW_MS + 3)
     await store.backlog()
     await store.counts()

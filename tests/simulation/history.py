@@ -14,7 +14,6 @@ from unittest.mock import patch
 from structlog.testing import capture_logs
 
 from relay.app import replay
-from relay.store import delivery_store
 from tests.simulation.people import People
 from tests.simulation.plan import draw_plan
 from tests.simulation.report import Report
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from tests.simulation.timeline import Process
 
 
-PROBE_PAUSE_MS = 40_000
 REPLAY_IDLE_S = 10.0
 
 
@@ -55,11 +53,8 @@ def run_history(seed: int, disk: Disk, *, parts: Parts | None = None, trace: boo
 
 @contextmanager
 def _paced() -> Iterator[None]:
-    """The engine's two fixed pauses, shortened as its settings are: a history takes minutes, not days."""
-    with (
-        patch.object(delivery_store, "PROBE_PAUSE_MS", PROBE_PAUSE_MS),
-        patch.object(replay, "IDLE_S", REPLAY_IDLE_S),
-    ):
+    """The engine's fixed pause, shortened as its settings are: a history takes minutes, not days."""
+    with patch.object(replay, "IDLE_S", REPLAY_IDLE_S):
         yield
 
 

@@ -101,7 +101,7 @@ class ReleasesEarly(SqlStore):
 class NeverProbes(SqlStore):
     """What is held for a used-up budget stays held."""
 
-    async def probe_held(self, now_ms: int) -> int:
+    async def probe_held(self, now_ms: int, pause_ms: int) -> int:
         """Nothing to do."""
         return 0
 
@@ -157,7 +157,7 @@ class TakesItsOwnAway(Dispatcher):
     async def _sweep(self) -> None:
         now_ms = self._clock.now_ms()
         await self._store.release_leases(now_ms=now_ms)
-        await self._store.probe_held(now_ms)
+        await self._store.probe_held(now_ms, 40_000)
         for handler, due_ms in await self._store.next_due():
             self._pool.due(handler, due_ms)
 

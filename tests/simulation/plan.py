@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LONG_EVERY = 40
 HOUR = 3600.0
+PROBE_S = 40.0
 EVENTS = ("ONCRMDEALUPDATE", "ONCRMDEALUPDATE", "ONCRMDEALADD", "ONCRMCONTACTUPDATE", "ONAPPTEST")
 MOODS = (
     "well",
@@ -117,6 +118,7 @@ def draw_plan(rng: Random, seed: int) -> Plan:
         lease_s=lease_s,
         sweep_s=lease_s / rng.choice((1.5, 2, 4)),
         drain_s=rng.choice((1.0, 12.0)),
+        probe_s=PROBE_S,
     )
     rules = {client_id: _rules(rng, long) for client_id in ("", *APPS)}
     handlers = _handlers(rng, storm_s)
