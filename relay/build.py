@@ -46,6 +46,8 @@ from relay.web.service import Service
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from relay.app.settings import IssuerSettings
+    from relay.core.rules import RuleBook
     from relay.ports import Bell
     from relay.queue.node import QueueNode
 
@@ -79,6 +81,20 @@ class Runtime:
         )
         self._room = Room(store, clock, config.room(), partial(free_bytes, config))
         self.health = Health(store.probe, self._room)
+        failures = Failures(Throttle(config.throttling()), clock)
+        self._service = self._open_service(rules, issuer, failures)
+        self._admin = Admin(
+            self.health, self.metrics, store.counts, self._room, self._status, store.admin_password_hash, failures
+        )
+        housekeeping = Housekeeping(store, relay.keys, failures, clock, issuer, config.retaining(), self.metrics.purged)
+        replays = Replays(store, self._delivery_clock, config.retaining())
+        self._background = [housekeeping.run, replays.run] if role.delivers else [housekeeping.run_for_failures]
+        self._background.append(self._delivery_clock.keep)
+
+    def _open_service(self, rules: RuleBook, issuer: IssuerSettings, failures: Failures) -> Service:
+        """What portals and applications call."""
+        relay, store, clock = self._relay, self._relay.store, self._relay.clock
+        config = relay.config
         intake = Intake(
             store,
             relay.vault,
@@ -90,7 +106,6 @@ class Runtime:
             self._room.refusal,
         )
         bundles = Bundles(store, clock, system_entropy, issuer)
-        failures = Failures(Throttle(config.throttling()), clock)
         portal_form, app_form = config.form_limits()
         calls = PortalCalls(
             relay.portals,
@@ -104,19 +119,12 @@ class Runtime:
             clock,
         )
         limits = ServiceLimits(portal_form, app_form, config.limits.body_timeout_s, config.proxies())
-        self._service = Service(
+        return Service(
             PortalRoutes(relay.portals, calls, relay.adoption, failures, limits),
             OAuthRoutes(relay.tokens, relay.revocations, bundles, failures, issuer, limits),
             self.health,
             self.metrics,
         )
-        self._admin = Admin(
-            self.health, self.metrics, store.counts, self._room, self._status, store.admin_password_hash, failures
-        )
-        housekeeping = Housekeeping(store, relay.keys, failures, clock, issuer, config.retaining(), self.metrics.purged)
-        replays = Replays(store, self._delivery_clock, config.retaining())
-        self._background = [housekeeping.run, replays.run] if role.delivers else [housekeeping.run_for_failures]
-        self._background.append(self._delivery_clock.keep)
 
     def _hang_bell(self) -> Bell:
         """How this node says that there is work: to itself, and over the broker to the other nodes of its store."""

@@ -165,6 +165,12 @@ class RulesSection(_Section):
         return value
 
     @model_validator(mode="after")
+    def _check_collapse(self) -> RulesSection:
+        if self.collapse and self.order is Order.NONE:
+            raise ValueError("collapse is of no use with order = none: no event waits for another")
+        return self
+
+    @model_validator(mode="after")
     def _check_tls(self) -> RulesSection:
         if self.client_key and not self.client_cert:
             raise ValueError("client_key is of no use without client_cert")

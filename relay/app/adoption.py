@@ -17,7 +17,7 @@ from relay.core.model import LOCAL_STATUS
 from relay.core.phpform import readable
 from relay.core.tokens import split_scope
 from relay.core.vault import NONCE_BYTES, hash_token
-from relay.ports import AuditEntry, NewApp
+from relay.records import AuditEntry, NewApp
 
 if TYPE_CHECKING:
     from relay.core.directory import Directory

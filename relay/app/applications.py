@@ -13,7 +13,7 @@ from relay.core.errors import InvalidRequest, NotInstalled, UnknownApplication
 from relay.core.model import APP_STATUSES, JWT_FORMAT, LOCAL_STATUS, SEALED_FORMAT
 from relay.core.phpform import readable
 from relay.core.tokens import split_scope
-from relay.ports import AuditEntry, NewApp
+from relay.records import AuditEntry, NewApp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

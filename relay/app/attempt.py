@@ -23,7 +23,7 @@ from relay.core.delivery import (
 from relay.core.tokens import mint_access_token
 from relay.core.urlpolicy import build_policy
 from relay.core.webhook_signature import signature_headers
-from relay.ports import Message
+from relay.records import Message
 
 if TYPE_CHECKING:
     from relay.app.settings import IssuerSettings
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from relay.core.rules import DeliveryRules
     from relay.core.urlpolicy import UrlPolicy
     from relay.core.vault import Vault
-    from relay.ports import Clock, Entropy, Leased, Sender, Store
+    from relay.ports import Clock, Entropy, Sender, Store
+    from relay.records import Leased
 
 _FORM_TYPE = "application/x-www-form-urlencoded"
 

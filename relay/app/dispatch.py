@@ -18,7 +18,7 @@ from relay.app.handler_pool import HandlerPool
 from relay.core.delivery import is_handlers_fault, settle
 from relay.core.errors import Unavailable
 from relay.core.model import DeliveryState, Outcome, Verdict
-from relay.ports import Finished
+from relay.records import Finished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from relay.core.breaker import Circuit
     from relay.core.model import Delivery, Handler
     from relay.core.rules import RuleBook
-    from relay.ports import Clock, Entropy, Leased, Store
+    from relay.ports import Clock, Entropy, Store
+    from relay.records import Leased
 
 _log = structlog.get_logger(__name__)
 

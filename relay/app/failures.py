@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from relay.core.errors import RelayError
-from relay.ports import AuditEntry
+from relay.records import AuditEntry
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from relay.core.model import Handler
     from relay.core.rules import DeliveryRules, RuleBook
-    from relay.ports import Leased
+    from relay.records import Leased
 
 FIRST_WINDOW = 2
 PREFETCH = 2

@@ -14,7 +14,7 @@ from relay.core.errors import Unavailable
 from relay.core.lanes import lane_of
 from relay.core.portal_rpc import parse_event_call
 from relay.core.vault import NONCE_BYTES
-from relay.ports import NewDelivery
+from relay.records import NewDelivery
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -15,7 +15,7 @@ from relay.core.keyring import KeyPolicy, forgotten, next_key
 from relay.core.sealed import KEY_BYTES
 from relay.core.signing import new_private_key
 from relay.core.vault import NONCE_BYTES
-from relay.ports import AuditEntry
+from relay.records import AuditEntry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

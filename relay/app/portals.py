@@ -18,7 +18,7 @@ from relay.core.errors import InvalidClient, InvalidRequest, NotFound, Registrat
 from relay.core.sealed import KEY_BYTES
 from relay.core.urlpolicy import parse_allow
 from relay.core.vault import NONCE_BYTES, hash_token
-from relay.ports import AuditEntry, NewPortal
+from relay.records import AuditEntry, NewPortal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -12,7 +12,7 @@ from relay.core.errors import ExpiredToken, InvalidToken, RelayError, UnknownApp
 from relay.core.model import Revocation
 from relay.core.oauth import client_apps
 from relay.core.vault import hash_token
-from relay.ports import AuditEntry
+from relay.records import AuditEntry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -45,7 +45,7 @@ from relay.core.tokens import (
     token_answer,
 )
 from relay.core.vault import hash_token
-from relay.ports import AuditEntry, NewGrant, Rotation
+from relay.records import AuditEntry, NewGrant, Rotation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from relay.core.vault import NONCE_BYTES
 from relay.core.webhook_signature import SIGNING_KEY_BYTES, show_key
-from relay.ports import AuditEntry
+from relay.records import AuditEntry
 
 if TYPE_CHECKING:
     from relay.core.model import App

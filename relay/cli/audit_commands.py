@@ -19,7 +19,7 @@ from relay.cli.times import iso, parse_moment
 if TYPE_CHECKING:
     from relay.core.directory import Directory
     from relay.opened import Relay
-    from relay.ports import AuditEntry
+    from relay.records import AuditEntry
 
 EXAMPLES = """
 relay audit list

@@ -44,13 +44,13 @@ from relay.cli.tables import show_fields, show_table
 from relay.cli.terminal import Terminal, terminal_of
 from relay.cli.times import iso_ms
 from relay.core.model import DeliveryState
-from relay.ports import retried
+from relay.records import retried
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from relay.opened import Relay
-    from relay.ports import AttemptRow, DeliveryRow
+    from relay.records import AttemptRow, DeliveryRow
 
 EXAMPLES = """
 relay event list --state held

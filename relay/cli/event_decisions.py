@@ -34,11 +34,11 @@ from relay.cli.opening import with_relay
 from relay.cli.options import AsJson, Home
 from relay.cli.terminal import Terminal, terminal_of
 from relay.core.model import DeliveryState
-from relay.ports import AuditEntry, DeliveryFilter, dropped
+from relay.records import AuditEntry, DeliveryFilter, dropped
 
 if TYPE_CHECKING:
     from relay.opened import Relay
-    from relay.ports import Tally
+    from relay.records import Tally
 
 _DROP = """
 relay event drop 0123456789abcdef0123456789abcdef --reason "sent by hand"

@@ -13,12 +13,12 @@ import typer
 from relay.cli.failures import Failed, WrongUsage
 from relay.cli.times import parse_moment
 from relay.core.model import DeliveryState
-from relay.ports import DeliveryFilter
+from relay.records import DeliveryFilter
 
 if TYPE_CHECKING:
     from relay.cli.terminal import Terminal
     from relay.opened import Relay
-    from relay.ports import AttemptRow, DeliveryRow
+    from relay.records import AttemptRow, DeliveryRow
 
 EventId = Annotated[str, typer.Argument(metavar="ID", help="The event's id, as `relay event list` shows it.")]
 MaybeEventId = Annotated[str | None, typer.Argument(metavar="ID", help="One event; else at least one filter.")]

@@ -34,12 +34,12 @@ from relay.cli.options import AsJson, Home
 from relay.cli.progress import progress
 from relay.cli.terminal import Terminal, terminal_of
 from relay.core.errors import Unavailable
-from relay.ports import AuditEntry, replayed
+from relay.records import AuditEntry, replayed
 
 if TYPE_CHECKING:
     from relay.core.model import Replay
     from relay.opened import Relay
-    from relay.ports import Tally
+    from relay.records import Tally
 
 EXAMPLES = """
 relay event replay --since 2h --handler orders.example.com --dry-run

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from relay.cli.terminal import Terminal
-    from relay.ports import AttemptRow, DeliveryRow, Tally
+    from relay.records import AttemptRow, DeliveryRow, Tally
 
 BUDGET = "budget"
 

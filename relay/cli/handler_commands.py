@@ -17,14 +17,14 @@ from relay.cli.options import AsJson, Home
 from relay.cli.tables import show_table
 from relay.cli.terminal import Terminal, terminal_of
 from relay.cli.times import iso_ms, span
-from relay.ports import AuditEntry
+from relay.records import AuditEntry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from relay.core.model import Handler
     from relay.opened import Relay
-    from relay.ports import HandlerRow
+    from relay.records import HandlerRow
 
 EXAMPLES = """
 relay handler list

@@ -27,7 +27,7 @@ from relay.config import CONFIG_FILE, DATABASE_FILE, MASTER_KEY_FILE, split_list
 from relay.core.errors import Unavailable
 from relay.core.model import DeliveryState
 from relay.opened import free_bytes
-from relay.ports import DeliveryFilter
+from relay.records import DeliveryFilter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from relay.config import Config
     from relay.core.model import Portal
     from relay.opened import Relay
-    from relay.ports import DeliveryRow
+    from relay.records import DeliveryRow
 
 LOOK_S = 5.0
 LOOKS_AT_ONCE = 8

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from relay.core.rules import DeliveryRules
     from relay.core.urlpolicy import UrlPolicy
-    from relay.ports import Message, Sender
+    from relay.ports import Sender
     from relay.queue.broker import Broker
+    from relay.records import Message
 
 SCHEME = "amqp"
 CONTENT_TYPE = "Content-Type"
@@ -101,23 +102,30 @@ class AmqpSender:
             async with self._proving.setdefault(exchange, asyncio.Lock()):
                 channel = self._proven.get(exchange)
                 if channel is None or channel.is_closed:
-                    channel = await self._broker.channel(publisher_confirms=True, on_return_raises=True)
-                    await self._publish_on(channel, exchange, key, message)
+                    await self._prove(exchange, key, message)
                     return
         await self._publish_on(channel, exchange, key, message)
+
+    async def _prove(self, exchange: str, key: str, message: aio_pika.Message) -> None:
+        """Use a new channel, which the next ones share if it is answered on."""
+        channel = await self._broker.channel(publisher_confirms=True, on_return_raises=True)
+        try:
+            await self._publish_on(channel, exchange, key, message)
+        except DeliveryError:
+            self._proven[exchange] = channel
+            raise
+        self._proven[exchange] = channel
 
     async def _publish_on(self, channel: AbstractChannel, exchange: str, key: str, message: aio_pika.Message) -> None:
         named = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
         try:
             await named.publish(message, key, mandatory=True)
         except DeliveryError:  # an answer like any other, as far as the channel goes
-            self._proven[exchange] = channel
             raise
         except BaseException:
             # A late answer on this channel must not be taken for that to a later try.
             self._retire(exchange, channel)
             raise
-        self._proven[exchange] = channel
 
     def _retire(self, exchange: str, channel: AbstractChannel) -> None:
         """Use another channel from now on; this one is closed once others that are under way on it have ended."""

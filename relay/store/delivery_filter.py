@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, func, true
 
 from relay.core.model import DeliveryState
-from relay.ports import DeliveryFilter
+from relay.records import DeliveryFilter
 from relay.store import schema as s
 
 if TYPE_CHECKING:

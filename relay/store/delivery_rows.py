@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from relay.core.model import Delivery, DeliveryState, EventItem, Outcome, Verdict
-from relay.ports import AttemptRow, DeliveryRow, Leased
+from relay.records import AttemptRow, DeliveryRow, Leased
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
 
-    from relay.ports import Finished, NewDelivery
+    from relay.records import Finished, NewDelivery
 
 _OVER = {DeliveryState.DONE, DeliveryState.DROPPED}
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
 
-    from relay.ports import Finished, Leased, NewDelivery
+    from relay.records import Finished, Leased, NewDelivery
     from relay.store.database import Database
     from relay.store.handler_rows import HandlerKey
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, func, select, update
 
 from relay.core.errors import NotFound, Unavailable
 from relay.core.model import DeliveryState, Handler
-from relay.ports import HandlerRow, Tally, retried
+from relay.records import HandlerRow, Tally, retried
 from relay.store import schema as s
 from relay.store.delivery_filter import JOINED, matching
 from relay.store.delivery_rows import attempt_of, listed
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
-    from relay.ports import AttemptRow, AuditEntry, DeliveryFilter, DeliveryRow
+    from relay.records import AttemptRow, AuditEntry, DeliveryFilter, DeliveryRow
     from relay.store.database import Database
 
 _D = s.deliveries.c

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from relay.core.signing import SigningKey
-    from relay.ports import AuditEntry, NewApp, NewPortal
+    from relay.records import AuditEntry, NewApp, NewPortal
     from relay.store.database import Database
 
 

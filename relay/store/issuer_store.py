@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, bindparam, delete, exists, func, insert, or_, select, update
 
 from relay.core.errors import Conflict
-from relay.ports import AuditEntry
+from relay.records import AuditEntry
 from relay.store import schema as s
 from relay.store.rows import add_audit, touch_directory
 

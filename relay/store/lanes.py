@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import BindParameter, ColumnElement
 
-    from relay.ports import NewDelivery
+    from relay.records import NewDelivery
 
 _D = s.deliveries.c
 _B = s.deliveries.alias("blocking").c

@@ -16,7 +16,7 @@ from relay.store.rows import add_audit, new_app_values, touch_directory
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from relay.ports import AuditEntry, NewApp
+    from relay.records import AuditEntry, NewApp
     from relay.store.database import Database
 
 

@@ -21,7 +21,7 @@ from relay.store.rows import add_audit, inserted_id
 if TYPE_CHECKING:
     from sqlalchemy import Row
 
-    from relay.ports import AuditEntry, DeliveryFilter
+    from relay.records import AuditEntry, DeliveryFilter
     from relay.store.database import Database
 
 _D = s.deliveries.c

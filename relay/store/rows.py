@@ -13,7 +13,7 @@ from sqlalchemy import Connection, CursorResult, insert, update
 from relay.store import schema as s
 
 if TYPE_CHECKING:
-    from relay.ports import AuditEntry, NewApp
+    from relay.records import AuditEntry, NewApp
 
 DIRECTORY = "directory"
 

@@ -13,13 +13,13 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from relay.core.model import AuthorizationCode, Grant, RefreshToken
 from relay.core.tokens import StoredParameters
-from relay.ports import AuditEntry
+from relay.records import AuditEntry
 from relay.store import schema as s
 from relay.store.rows import add_audit, inserted_id, touch_directory
 
 if TYPE_CHECKING:
     from relay.core.tokens import AccessToken
-    from relay.ports import NewGrant, Rotation
+    from relay.records import NewGrant, Rotation
     from relay.store.database import Database
 
 _FIND_REFRESH = (

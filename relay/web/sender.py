@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from relay.core.rules import DeliveryRules, Transport
     from relay.core.urlpolicy import UrlPolicy
-    from relay.ports import Message
+    from relay.records import Message
 
 _USER_AGENT = f"bitrix-relay/{__version__}"
 _GONE = 410

@@ -18,7 +18,7 @@ from relay.config import CONFIG_FILE, MASTER_KEY_FILE, load_config
 from relay.core.model import EventItem
 from relay.core.phpform import Form
 from relay.core.vault import NONCE_BYTES
-from relay.ports import NewDelivery
+from relay.records import NewDelivery
 from tests.bench.sample import Credentials
 
 if TYPE_CHECKING:

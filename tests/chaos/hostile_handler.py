@@ -6,12 +6,14 @@ Must never: end a hanging connection by itself while the server runs.
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from tests.servers.streams import serving
+
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator
 
 ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -37,38 +39,18 @@ class HostileHandler:
     calls: dict[str, list[str]] = field(default_factory=dict)
     open_now: dict[str, int] = field(default_factory=dict)
     most_open: dict[str, int] = field(default_factory=dict)
-    _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     @classmethod
     @asynccontextmanager
     async def running(cls) -> AsyncIterator[Self]:
         """Serve on a free port; at the end every connection is dropped."""
         handler = cls()
-        server = await asyncio.start_server(handler._serve, "127.0.0.1", 0, backlog=1024)
-        handler.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        try:
+        async with serving(handler._treat) as port:
+            handler.url = f"http://127.0.0.1:{port}"
             yield handler
-        finally:
-            server.close()
-            for task in handler._serving:
-                task.cancel()
-            await asyncio.gather(*handler._serving, return_exceptions=True)
-            await server.wait_closed()
 
     def url_of(self, way: str) -> str:
         return f"{self.url}/{way.replace(' ', '-')}"
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._serving.add(task)
-        try:
-            # Cancelled at the end: asyncio's streams would log that as a fault of this callback.
-            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                await self._treat(reader, writer)
-        finally:
-            self._serving.discard(task)
-            writer.close()
 
     async def _treat(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")

@@ -12,11 +12,12 @@ import socket
 import struct
 import time
 from collections import defaultdict
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from tests.chaos.hostile_handler import CHUNK, ENDLESS
+from tests.servers.streams import serving
 
 if TYPE_CHECKING:
     import random
@@ -60,7 +61,6 @@ class MoodyHandler:
     arrived: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     arrived_at: dict[tuple[int, int], float] = field(default_factory=dict)
     taken: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
-    _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     @classmethod
     @asynccontextmanager
@@ -69,16 +69,9 @@ class MoodyHandler:
     ) -> AsyncIterator[Self]:
         """Serve on a free port; at the end every connection is dropped."""
         handler = cls(chance, moods, patience_s)
-        server = await asyncio.start_server(handler._serve, "127.0.0.1", 0, backlog=1024)
-        handler.origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        try:
+        async with serving(handler._serve) as port:
+            handler.origin = f"http://127.0.0.1:{port}"
             yield handler
-        finally:
-            server.close()
-            for task in handler._serving:
-                task.cancel()
-            await asyncio.gather(*handler._serving, return_exceptions=True)
-            await server.wait_closed()
 
     @property
     def duplicates(self) -> int:
@@ -99,17 +92,8 @@ class MoodyHandler:
             assert numbers == sorted(numbers), (lane, numbers)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._serving.add(task)
-        try:
-            # Cancelled at the end: asyncio's streams would log that as a fault of this callback.
-            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                while await self._treat(reader, writer):
-                    pass
-        finally:
-            self._serving.discard(task)
-            writer.close()
+        while await self._treat(reader, writer):
+            pass
 
     async def _treat(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One call; whether the connection can be used for another."""
@@ -118,9 +102,8 @@ class MoodyHandler:
         if mood == "slow":
             await asyncio.sleep(self.chance.uniform(0, SLOWEST_S))
         if mood in ANSWERS:
-            self.taken[event] += 1 if mood != "fails" else 0
-            if not self.taken[event]:
-                del self.taken[event]
+            if mood != "fails":
+                self.taken[event] += 1
             writer.write(ANSWERS[mood])
             await writer.drain()
             return True

@@ -17,7 +17,7 @@ from tests.integration.live_relay import until
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from relay.ports import DeliveryRow
+    from relay.records import DeliveryRow
     from tests.integration.sink import Call, Sink
     from tests.integration.site import Site
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.integration.wire import PATIENCE_S
+from tests.servers.streams import serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -52,9 +53,6 @@ class RawHandler:
 async def running_raw_handler(first: bytes, again: bytes, *, pause_s: float = 0) -> AsyncIterator[RawHandler]:
     """A handler on a free port of this machine."""
     handler = RawHandler(first, again, pause_s)
-    server = await asyncio.start_server(handler.serve, "127.0.0.1", 0)
-    handler.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    async with serving(handler.serve) as port:
+        handler.url = f"http://127.0.0.1:{port}"
         yield handler
-    finally:
-        server.close()

@@ -16,7 +16,7 @@ from tests.integration.wire import Answer, captured, form, get, post, with_value
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from relay.ports import DeliveryRow
+    from relay.records import DeliveryRow
     from tests.integration.live_relay import LiveRelay
     from tests.integration.sink import Sink
 
@@ -156,7 +156,7 @@ class Site:
 
     async def deliveries(self) -> list[DeliveryRow]:
         """All deliveries, oldest first."""
-        from relay.ports import DeliveryFilter  # noqa: PLC0415 - the only one who needs it
+        from relay.records import DeliveryFilter  # noqa: PLC0415 - the only one who needs it
 
         return list(reversed(await self.live.relay.store.find(DeliveryFilter(), 1000)))
 

@@ -13,7 +13,7 @@ from relay.app.portals import SEALING_KEY
 from relay.core.model import Delivery, DeliveryState, EventItem, Outcome, Revocation, Verdict
 from relay.core.tokens import AccessToken, StoredParameters
 from relay.core.vault import hash_token
-from relay.ports import AuditEntry, DeliveryFilter, Finished, NewApp, NewDelivery, NewGrant, NewPortal, Rotation
+from relay.records import AuditEntry, DeliveryFilter, Finished, NewApp, NewDelivery, NewGrant, NewPortal, Rotation
 from tests.factories import APP_CLIENT, NOW, NOW_MS, VAULT, code, item
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from relay.core.delivery import EVENT_ID_HEADER
 from relay.core.model import Verdict
 from relay.core.rules import DeliveryRules
 from relay.core.urlpolicy import build_policy
-from relay.ports import Message
 from relay.queue.broker import Broker
 from relay.queue.outbound import AmqpSender
+from relay.records import Message
 from tests.integration.live_relay import until
 from tests.integration.sink import Sink
 from tests.integration.wire import post

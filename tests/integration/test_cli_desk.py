@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from relay.core.model import DeliveryState, Verdict
-from relay.ports import DeliveryFilter, Tally
+from relay.records import DeliveryFilter, Tally
 from tests.factories import APP_CLIENT, NOW, NOW_MS
 from tests.integration.stored import ME, claim, ended, entry, new_delivery, new_portal, of_app, states, with_app
 

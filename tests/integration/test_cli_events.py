@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relay.ports import AuditEntry
+from relay.records import AuditEntry
 from tests.factories import NOW_MS
 from tests.integration.commands import Ran, is_one_sentence
 from tests.integration.quiet import HANDLER, PORTAL, Quiet
@@ -20,7 +20,7 @@ from tests.integration.stored import ME, claim, ended, new_delivery
 
 if TYPE_CHECKING:
     from relay.opened import Relay
-    from relay.ports import NewDelivery
+    from relay.records import NewDelivery
 
 
 # list, show --------------------------------------------------------------------------------------------------

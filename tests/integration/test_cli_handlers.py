@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from relay.core.model import DeliveryState
-from relay.ports import DeliveryFilter
+from relay.records import DeliveryFilter
 from tests.integration.commands import command, is_one_sentence
 from tests.integration.live_relay import until
 from tests.integration.quiet import HANDLER
@@ -23,7 +23,7 @@ from tests.integration.stored import ME, ended
 if TYPE_CHECKING:
     from relay.core.model import Delivery
     from relay.opened import Relay
-    from relay.ports import Finished
+    from relay.records import Finished
     from tests.integration.quiet import Quiet
     from tests.integration.sink import Call
     from tests.integration.site import Site

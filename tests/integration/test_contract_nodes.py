@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from relay.core.errors import Conflict
 from relay.core.keyring import NextKey
 from relay.core.model import DeliveryState, Verdict
-from relay.ports import DeliveryFilter
+from relay.records import DeliveryFilter
 from relay.store import schema as s
 from tests.factories import NOW, NOW_MS
 from tests.integration.stored import (
@@ -36,7 +36,7 @@ from tests.integration.stored import (
 
 if TYPE_CHECKING:
     from relay.core.model import Delivery
-    from relay.ports import Finished
+    from relay.records import Finished
     from relay.store.sql_store import SqlStore
     from tests.integration.adapters import Adapter
 

@@ -13,7 +13,7 @@ import pytest
 
 from relay.core.errors import Unavailable
 from relay.core.model import DeliveryState, Verdict
-from relay.ports import DeliveryFilter
+from relay.records import DeliveryFilter
 from tests.factories import NOW_MS
 from tests.integration.stored import (
     EVERYTHING,

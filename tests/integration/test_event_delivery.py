@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 import pytest
 from aiohttp import web
 
-from relay.ports import DeliveryFilter
+from relay.records import DeliveryFilter
 from tests.integration.live_relay import running_relay, until
 from tests.integration.sink import HangUp, answering, running_sink
 from tests.integration.site import AppSide, PortalSide, Site

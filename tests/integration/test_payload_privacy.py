@@ -20,7 +20,7 @@ from relay.cli.home import only_server
 from relay.config import DATABASE_FILE, load_config
 from relay.core.errors import Unavailable
 from relay.opened import open_relay
-from relay.ports import AuditEntry
+from relay.records import AuditEntry
 from tests.integration.commands import command
 from tests.integration.live_relay import until
 from tests.integration.restarting import Restarting

@@ -14,7 +14,7 @@ from sqlalchemy import event
 
 from relay.core.lanes import Order, lane_of
 from relay.core.model import DeliveryState, EventItem, Outcome, Verdict
-from relay.ports import AuditEntry, DeliveryFilter, Finished, NewDelivery, NewPortal
+from relay.records import AuditEntry, DeliveryFilter, Finished, NewDelivery, NewPortal
 from relay.store.sql_store import open_sqlite_store
 
 if TYPE_CHECKING:

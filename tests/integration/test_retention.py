@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from relay.cli.home import only_server
 from relay.config import DATABASE_FILE
 from relay.core.model import DeliveryState
-from relay.ports import DeliveryFilter
+from relay.records import DeliveryFilter
 from relay.store import schema as s
 from tests.factories import NOW_MS
 from tests.integration.commands import command

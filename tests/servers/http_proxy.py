@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from tests.servers.streams import serving
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -35,34 +37,15 @@ class HttpProxy:
         self.asked: list[Asked] = []
         self.knows: set[str] = set()
         self.status: int | None = None
-        self._connections: set[asyncio.Task[None]] = set()
 
     @classmethod
     @asynccontextmanager
     async def running(cls) -> AsyncIterator[HttpProxy]:
         """A proxy on a free port."""
         proxy = cls()
-        listener = await asyncio.start_server(proxy._serve, HERE, 0)
-        proxy.url = f"http://{HERE}:{listener.sockets[0].getsockname()[1]}"
-        try:
+        async with serving(proxy._answer) as port:
+            proxy.url = f"http://{HERE}:{port}"
             yield proxy
-        finally:
-            listener.close()
-            for task in proxy._connections:
-                task.cancel()
-            await asyncio.gather(*proxy._connections, return_exceptions=True)
-            await listener.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        try:
-            with suppress(OSError, EOFError, asyncio.CancelledError):
-                await self._answer(reader, writer)
-        finally:
-            self._connections.discard(task)
-            writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")

@@ -9,6 +9,8 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+from tests.servers.streams import serving
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -23,7 +25,6 @@ class Network:
         self._server_port = server_port
         self._whole = asyncio.Event()
         self._whole.set()
-        self._connections: set[asyncio.Task[None]] = set()
 
     def cut(self) -> None:
         """From now on nothing comes through, in either direction; new connections hang as well."""
@@ -38,29 +39,13 @@ class Network:
     async def before(cls, server_port: int) -> AsyncIterator[Network]:
         """A network before the server at that port."""
         network = cls(server_port)
-        listener = await asyncio.start_server(network._connect, "127.0.0.1", 0)
-        network.port = listener.sockets[0].getsockname()[1]
-        try:
+        async with serving(network._connect) as network.port:
             yield network
-        finally:
-            listener.close()
-            for task in network._connections:
-                task.cancel()
-            await asyncio.gather(*network._connections, return_exceptions=True)
-            await listener.wait_closed()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        try:
-            await self._whole.wait()
-            with suppress(OSError):
-                server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._server_port)
-                await asyncio.gather(self._carry(reader, server_writer), self._carry(server_reader, writer))
-        finally:
-            self._connections.discard(task)
-            writer.close()
+        await self._whole.wait()
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._server_port)
+        await asyncio.gather(self._carry(reader, server_writer), self._carry(server_reader, writer))
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):

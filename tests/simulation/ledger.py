@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from relay.core.model import Outcome
-    from relay.ports import Message
+    from relay.records import Message
     from tests.simulation.clocks import Clocks
     from tests.simulation.report import Report
     from tests.simulation.timeline import Process, Timeline

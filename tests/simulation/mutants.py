@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from relay.core.model import Delivery, EventItem, Portal, Replay
     from relay.core.phpform import Form
-    from relay.ports import Finished, NewDelivery
+    from relay.records import Finished, NewDelivery
 
 _D, _R = s.deliveries.c, s.replays.c
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from relay.core.rules import DeliveryRules
     from relay.core.urlpolicy import UrlPolicy
-    from relay.ports import Clock, Message
+    from relay.ports import Clock
+    from relay.records import Message
     from tests.simulation.database import Weather
     from tests.simulation.ledger import Call, Ledger
     from tests.simulation.plan import HandlerPlan

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from relay.core.errors import RelayError
 from relay.core.model import DeliveryState
-from relay.ports import AuditEntry, DeliveryFilter
+from relay.records import AuditEntry, DeliveryFilter
 from tests.simulation.oracle import OVER
 
 if TYPE_CHECKING:

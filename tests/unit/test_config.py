@@ -136,6 +136,7 @@ def test_variables_that_are_no_settings_are_left_alone(
         '[apps."*"]\nca_file = "/nowhere/ca.pem"',
         '[apps."*"]\nclient_cert = "/dev/null"',
         '[apps."*"]\nclient_key = "/dev/null"',
+        '[apps."*"]\norder = "none"\ncollapse = true',
         'store = "mysql://localhost"',
         'queue = "redis://localhost"',
         "[delivery]\nconcurrency = 0",

@@ -27,7 +27,7 @@ from relay.cli.terminal import Terminal
 from relay.config import Config
 from relay.core.model import Handler
 from relay.i18n import Translator
-from relay.ports import HandlerRow
+from relay.records import HandlerRow
 from relay.store import migrations
 from tests.factories import NOW, sealing_key
 
